@@ -1,0 +1,192 @@
+"""
+The only door to MLflow: training runs, model versions, and which version scores which day.
+
+A version carries two tags of ours: `training_day`, and `promoted` once the gate let it pass. Alias `champion` is on
+the promoted version with the latest training day. A day in the past is scored by what had been trained by then.
+"""
+
+import contextlib
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow  # noqa: TID251 - the one importer
+import pandas as pd
+from mlflow.exceptions import MlflowException  # noqa: TID251 - the one importer
+from mlflow.models import infer_signature  # noqa: TID251 - the one importer
+
+from segmentation.errors import FinalError
+
+CHAMPION = "champion"
+# skops, MLflow's safe format, reads only types that are named. Reviewed: plain containers of numbers, no code.
+TRUSTED_TYPES = ["numpy.dtype"]
+# The versions that a model is read with again; naming them spares MLflow a slow inference of its own.
+PIP_REQUIREMENTS = ["mlflow", "scikit-learn", "pandas", "numpy", "scipy", "skops"]
+
+
+class NoModelError(FinalError):
+    """No promoted version may score the day that was asked for."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version and the day whose knowledge it was trained on."""
+
+    model: str
+    version: str
+    training_day: dt.date
+    run_id: str
+    tags: Mapping[str, str]
+
+
+class TrainingRun:
+    """An open MLflow run: what was tried, with which numbers and pictures."""
+
+    def __init__(self, run_id: str, day: dt.date) -> None:
+        self.run_id = run_id
+        self._day = day
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        mlflow.log_params(dict(values))
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        mlflow.log_metrics({name: float(value) for name, value in values.items()}, step=step)
+
+    def picture(self, figure, name: str) -> None:
+        """A matplotlib figure as `pictures/<name>.png`."""
+        mlflow.log_figure(figure, f"pictures/{name}.png")
+
+    def text(self, content: str, name: str) -> None:
+        mlflow.log_text(content, name)
+
+    def dataset(self, frame: pd.DataFrame, name: str, target: str | None = None) -> None:
+        """The rows learnt from: their schema, size and digest, not the rows themselves."""
+        mlflow.log_input(mlflow.data.from_pandas(frame, name=name, targets=target), context="training")
+
+    def register(self, model: str, estimator, inputs: pd.DataFrame, outputs, metadata: Mapping[str, Any]) -> str:
+        """Logs a fitted scikit-learn pipeline and registers it under the model's name, not yet promoted.
+
+        :param inputs: rows as the pipeline takes them; floats, so that the signature allows missing values.
+        :param outputs: what it answers for those rows.
+        :returns: the new version.
+        """
+        info = mlflow.sklearn.log_model(
+            estimator,
+            name=model,
+            signature=infer_signature(inputs, outputs),
+            registered_model_name=model,
+            serialization_format="skops",
+            skops_trusted_types=TRUSTED_TYPES,
+            pip_requirements=PIP_REQUIREMENTS,
+            metadata={"fenqun": json.dumps(metadata)},
+        )
+        version = str(info.registered_model_version)
+        mlflow.MlflowClient().set_model_version_tag(model, version, "training_day", f"{self._day}")
+        return version
+
+
+class Registry:
+    """The MLflow server at one address.
+
+    :param uri: e.g. `http://127.0.0.1:5000`, or `sqlite:///mlflow.db` in tests and notebooks.
+    """
+
+    def __init__(self, uri: str) -> None:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._client = mlflow.MlflowClient(uri)
+
+    @contextlib.contextmanager
+    def training(self, model: str, day: dt.date) -> Iterator[TrainingRun]:
+        """A run in the model's experiment. An error inside marks the run as failed and goes on."""
+        mlflow.set_experiment(model)
+        tags = {"training_day": f"{day}", "model": model}
+        with mlflow.start_run(run_name=f"{model} {day}", tags=tags) as run:
+            yield TrainingRun(run.info.run_id, day)
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self._client.set_model_version_tag(model, version, key, value)
+
+    def version(self, model: str, version: str) -> Version:
+        return _version(self._client.get_model_version(model, version))
+
+    def promote(self, model: str, version: str, reason: str) -> bool:
+        """Marks a version as fit for use; moves the alias if no promoted version was trained on a later day.
+
+        :returns: whether it is now the champion.
+        """
+        candidate = self.version(model, version)
+        self.tag(model, version, {"promoted": "true", "promotion": reason})
+        champion = self._champion(model)
+        if champion is not None and champion.training_day > candidate.training_day:
+            return False
+        self._client.set_registered_model_alias(model, CHAMPION, version)
+        return True
+
+    def resolve(self, model: str, day: dt.date) -> Version:
+        """The version that scores a day: the champion, unless it knows more than that day does.
+
+        Then it is the promoted version with the latest training day not after `day` (of several, the newest).
+
+        :raises NoModelError: says what there is and which command trains one.
+        """
+        champion = self._champion(model)
+        if champion is not None and champion.training_day <= day:
+            return champion
+        promoted = self._promoted(model)
+        fit = [version for version in promoted if version.training_day <= day]
+        if fit:
+            return max(fit, key=lambda version: (version.training_day, int(version.version)))
+        earliest = min((version.training_day for version in promoted), default=None)
+        there_is = f"the earliest was trained for {earliest}" if earliest else "none has been promoted yet"
+        raise NoModelError(
+            f"no promoted {model} model was trained on or before {day} ({there_is}); "
+            f"run train_models_weekly for {day} first: make run DAG=train_models_weekly DAY={day}"
+        )
+
+    def load(self, version: Version) -> tuple[Any, dict[str, Any]]:
+        """The fitted pipeline of a version and the metadata it was registered with."""
+        uri = f"models:/{version.model}/{version.version}"
+        info = mlflow.models.get_model_info(uri)
+        return mlflow.sklearn.load_model(uri), json.loads(info.metadata["fenqun"])
+
+    def delete_models(self) -> int:
+        """Deletes every registered model: only for the practice ground, when another shop moves in.
+
+        :returns: how many models went.
+        """
+        models = list(self._client.search_registered_models(max_results=1000))
+        for model in models:
+            self._client.delete_registered_model(model.name)
+        return len(models)
+
+    def _champion(self, model: str) -> Version | None:
+        try:
+            return _version(self._client.get_model_version_by_alias(model, CHAMPION))
+        except MlflowException as error:
+            # A missing alias is INVALID_PARAMETER_VALUE, a missing model RESOURCE_DOES_NOT_EXIST.
+            if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+                return None
+            raise
+
+    def _promoted(self, model: str) -> Sequence[Version]:
+        found, token = [], None
+        while True:
+            page = self._client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
+            found += [_version(each) for each in page if each.tags.get("promoted") == "true"]
+            token = page.token
+            if not token:
+                return found
+
+
+def _version(raw) -> Version:
+    return Version(
+        model=raw.name,
+        version=str(raw.version),
+        training_day=dt.date.fromisoformat(raw.tags["training_day"]),
+        run_id=raw.run_id,
+        tags=dict(raw.tags),
+    )

@@ -1,0 +1,107 @@
+"""
+What may be set, one frozen and validated group per stage, and where a run reads and writes.
+
+Every number can be overridden by the environment, e.g. `SEGMENTATION_CLUSTER__K_MAX=10`; a value that cannot be
+right is refused at start with its name (pydantic's ValidationError).
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a run reads and writes. The DSNs hold passwords, so they are passed in and never shown.
+
+    :param warehouse: DSN of the shop's warehouse, read only.
+    :param marketing: DSN of the database with schema `marketing`.
+    :param lake: folder or object-store URI under which the Parquet tables lie.
+    :param registry: address of the MLflow server.
+    """
+
+    warehouse: str = field(repr=False)
+    marketing: str = field(repr=False)
+    lake: str
+    registry: str
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Engine(_Group):
+    """The embedded SQL engine's share of the machine."""
+
+    threads: int = Field(2, ge=1)
+    memory_limit: str = Field("3GB", pattern=r"^\d+(MB|GB)$")
+
+
+class Training(_Group):
+    """The past days at which training looks back from, and what counts as enough."""
+
+    cutoff_step_days: int = Field(30, ge=1, description="distance between two cutoffs")
+    max_cutoffs: int = Field(12, ge=2, description="at most this many past cutoffs")
+    min_history_days: int = Field(45, ge=1, description="orders needed before the earliest cutoff")
+    min_examples: int = Field(100, ge=2, description="positives and negatives needed to train a target")
+    max_rows: int = Field(1_000_000, ge=1_000, description="rows above which the training examples are sampled")
+    seed: int = 20_260
+
+
+class Cluster(_Group):
+    """The number of segments and how lopsided they may be."""
+
+    k_min: int = Field(4, ge=2)
+    k_max: int = Field(8, ge=2)
+    min_share: float = Field(0.02, ge=0, lt=0.5, description="smallest segment, as a share of the buyers")
+    max_share: float = Field(0.60, gt=0.1, le=1, description="largest segment, as a share of the buyers")
+    sample_rows: int = Field(200_000, ge=1_000, description="customers that the centres are fitted on")
+    silhouette_rows: int = Field(5_000, ge=100, description="customers that the silhouette is measured on")
+
+    @model_validator(mode="after")
+    def _k_range(self):
+        if self.k_max < self.k_min:
+            raise ValueError(f"k_max {self.k_max} is below k_min {self.k_min}")
+        return self
+
+
+class Score(_Group):
+    """How scores become the bands that a marketer reads."""
+
+    new_days: int = Field(30, ge=1, description="first order at most this long ago: lifecycle_stage new")
+    active_days: int = Field(90, ge=1, description="last order at most this long ago: active")
+    lapsing_days: int = Field(180, ge=2, description="last order at most this long ago: lapsing, then lapsed")
+    high_value_share: float = Field(0.20, gt=0, lt=1, description="top share of buyers by spend in 365 days")
+    medium_value_share: float = Field(0.30, gt=0, lt=1, description="the share after that")
+    high_churn_probability: float = Field(0.70, gt=0, lt=1)
+    medium_churn_probability: float = Field(0.40, gt=0, lt=1)
+    batch_rows: int = Field(100_000, ge=1)
+
+    @model_validator(mode="after")
+    def _order(self):
+        if not self.active_days < self.lapsing_days:
+            raise ValueError(f"active_days {self.active_days} must be below lapsing_days {self.lapsing_days}")
+        if self.high_value_share + self.medium_value_share >= 1:
+            raise ValueError("high_value_share and medium_value_share leave nobody for the low tier")
+        if not self.medium_churn_probability < self.high_churn_probability:
+            raise ValueError("medium_churn_probability must be below high_churn_probability")
+        return self
+
+
+class Settings(BaseSettings):
+    """All groups. Read once per process; tests make their own."""
+
+    model_config = SettingsConfigDict(env_prefix="SEGMENTATION_", env_nested_delimiter="__", frozen=True)
+
+    engine: Engine = Engine()
+    training: Training = Training()
+    cluster: Cluster = Cluster()
+    score: Score = Score()
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process, from the environment over the defaults above."""
+    return Settings()

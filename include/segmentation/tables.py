@@ -1,0 +1,165 @@
+"""
+Every table, lake folder, model and asset, spelt once, in the order in which the data flow.
+
+`grep feat.customer_daily` (or the constant's name) tells that table's whole story.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+_TIME = pa.timestamp("us", tz="UTC")
+_MONEY = pa.decimal128(14, 2)
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of row that the pipeline reads from a shop, as the source contract (docs/contract.md) has it."""
+
+    name: str
+    key: tuple[str, ...]
+    schema: pa.Schema
+    required: bool = False
+
+    @property
+    def table(self) -> str:
+        """The lake table that the extract writes, e.g. `raw.orders`."""
+        return f"raw.{self.name}"
+
+
+CUSTOMERS = Entity(
+    "customers",
+    key=("customer_id",),
+    required=True,
+    schema=pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("signed_up_at", _TIME),
+            ("birth_year", pa.int16()),
+            ("gender", pa.string()),
+            ("income_band", pa.string()),
+            ("city", pa.string()),
+            ("country", pa.string()),
+            ("acquisition_channel", pa.string()),
+            ("email_consent", pa.bool_()),
+            ("sms_consent", pa.bool_()),
+            ("push_consent", pa.bool_()),
+            ("profiling_consent", pa.bool_()),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+PRODUCTS = Entity(
+    "products",
+    key=("product_id",),
+    schema=pa.schema(
+        [
+            ("product_id", pa.string()),
+            ("name", pa.string()),
+            ("category", pa.string()),
+            ("brand", pa.string()),
+            ("list_price", _MONEY),
+            ("unit_cost", _MONEY),
+            ("launched_at", _TIME),
+            ("stock_on_hand", pa.int32()),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+ORDERS = Entity(
+    "orders",
+    key=("order_id",),
+    required=True,
+    schema=pa.schema(
+        [
+            ("order_id", pa.string()),
+            ("customer_id", pa.string()),
+            ("ordered_at", _TIME),
+            ("status", pa.string()),
+            ("channel", pa.string()),
+            ("coupon_code", pa.string()),
+            ("discount_amount", _MONEY),
+            ("total_amount", _MONEY),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+ORDER_ITEMS = Entity(
+    "order_items",
+    key=("order_id", "line_no"),
+    schema=pa.schema(
+        [
+            ("order_id", pa.string()),
+            ("line_no", pa.int32()),
+            ("product_id", pa.string()),
+            ("quantity", pa.int32()),
+            ("unit_price", _MONEY),
+            ("returned_quantity", pa.int32()),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+
+ENTITIES = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS, ORDERS, ORDER_ITEMS)}
+
+# Lake, written by the pipeline, one folder a day: {LAKE_URI}/<schema>/<table>/as_of=<day>/
+CUSTOMER_FEATURES = "feat.customer_daily"
+TRAINING_EXAMPLES = "feat.training_examples"
+CUSTOMER_SCORES = "score.customer_daily"
+
+# Models in the registry: who belongs where, and one classifier per target
+SEGMENTS_MODEL = "customer_segments"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a classifier predicts: a label of the training examples, known once its horizon has passed."""
+
+    model: str
+    label: str
+    horizon_days: int
+    score: str  # the column of the published table
+
+
+CHURN = Target("churn_90d", label="is_churn_90d", horizon_days=90, score="churn_probability_90d")
+PURCHASE = Target("purchase_30d", label="is_purchase_30d", horizon_days=30, score="purchase_probability_30d")
+TARGETS = {target.model: target for target in (CHURN, PURCHASE)}
+
+# Columns of the features and examples that no model may learn from
+NOT_FEATURES = ("customer_id", "as_of_date", *(target.label for target in TARGETS.values()))
+
+# Marketing database: the contract's relations, and behind them what no client reads
+CUSTOMER_SEGMENTS = "marketing.customer_segments"
+SNAPSHOTS = "marketing.snapshots"
+SEGMENT_ROWS = "marketing_internal.segment_rows"
+CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
+QUARANTINE = "quarantine.rows"
+
+# The published row, as the output contract has it, but for the snapshot it belongs to
+SEGMENT_COLUMNS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("as_of_date", pa.date32()),
+        ("segment_id", pa.int32()),
+        ("segment_name", pa.string()),
+        ("lifecycle_stage", pa.string()),
+        ("value_tier", pa.string()),
+        ("expected_spend_90d", _MONEY),
+        ("purchase_probability_30d", pa.float32()),
+        ("churn_probability_90d", pa.float32()),
+        ("churn_risk", pa.string()),
+        ("new_customer_potential", pa.string()),
+        ("interest_group", pa.string()),
+        ("preferred_channel", pa.string()),
+        ("content_preference", pa.string()),
+        ("service_risk", pa.string()),
+        ("strategy_id", pa.string()),
+        ("offer", pa.string()),
+        ("contact_channel", pa.string()),
+        ("in_holdout", pa.bool_()),
+        ("recommended_products", pa.list_(pa.string())),
+        ("reasons", pa.list_(pa.string())),
+        ("model_versions", pa.string()),
+        ("scored_at", _TIME),
+    ]
+)

@@ -1,0 +1,18 @@
+-- The shop's customers, as the source contract (docs/contract.md) has them. A shop with other tables edits this SELECT
+-- until it returns these columns. Leave people who have asked to be erased out, never in.
+select
+    customer_id,
+    signed_up_at,
+    birth_year,
+    gender,
+    income_band,
+    city,
+    country,
+    acquisition_channel,
+    email_consent,
+    sms_consent,
+    push_consent,
+    profiling_consent,
+    updated_at
+from shop.customers
+where signed_up_at < :as_of

@@ -1,0 +1,13 @@
+-- The shop's products: optional. Delete this file, or let it return no rows, where there is no such table.
+select
+    product_id,
+    name,
+    category,
+    brand,
+    list_price,
+    unit_cost,
+    launched_at,
+    stock_on_hand,
+    updated_at
+from shop.products
+where launched_at is null or launched_at < :as_of

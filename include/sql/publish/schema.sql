@@ -1,0 +1,110 @@
+-- What publishing needs in the marketing database. Every statement may be run again; it runs before each publication.
+-- Schema `marketing` is the output contract and holds nothing else; what no client reads lies in `marketing_internal`.
+create schema if not exists marketing;
+create schema if not exists marketing_internal;
+
+create table if not exists marketing.snapshots (
+    snapshot_id bigint generated always as identity primary key,
+    as_of_date date not null,
+    status text not null check (status in ('building', 'published', 'superseded', 'rejected')),
+    row_count bigint,
+    model_versions jsonb,
+    validation jsonb,
+    dag_run_id text,
+    created_at timestamptz not null default now(),
+    published_at timestamptz
+);
+
+-- At most one published snapshot per day: publishing a day again supersedes the one before.
+create unique index if not exists snapshots_published_day
+on marketing.snapshots (as_of_date) where status = 'published';
+
+-- One partition per snapshot, attached only when it is complete.
+create table if not exists marketing_internal.segment_rows (
+    customer_id text not null,
+    as_of_date date not null,
+    segment_id integer not null,
+    segment_name text not null,
+    lifecycle_stage text not null,
+    value_tier text not null,
+    expected_spend_90d numeric(14, 2),
+    purchase_probability_30d real,
+    churn_probability_90d real,
+    churn_risk text,
+    new_customer_potential text,
+    interest_group text,
+    preferred_channel text,
+    content_preference text,
+    service_risk text,
+    strategy_id text,
+    offer text,
+    contact_channel text,
+    in_holdout boolean,
+    recommended_products text[],
+    reasons text[],
+    snapshot_id bigint not null,
+    model_versions jsonb not null,
+    scored_at timestamptz not null
+) partition by list (snapshot_id);
+
+-- The one row that readers follow: moving it is the whole act of publication.
+create table if not exists marketing_internal.current_snapshot (
+    is_only_row boolean primary key default true check (is_only_row),
+    snapshot_id bigint not null
+);
+
+create or replace view marketing.customer_segments as
+select
+    customer_id,
+    as_of_date,
+    segment_id,
+    segment_name,
+    lifecycle_stage,
+    value_tier,
+    expected_spend_90d,
+    purchase_probability_30d,
+    churn_probability_90d,
+    churn_risk,
+    new_customer_potential,
+    interest_group,
+    preferred_channel,
+    content_preference,
+    service_risk,
+    strategy_id,
+    offer,
+    contact_channel,
+    in_holdout,
+    recommended_products,
+    reasons,
+    snapshot_id,
+    model_versions,
+    scored_at
+from marketing_internal.segment_rows
+where snapshot_id = (select c.snapshot_id from marketing_internal.current_snapshot as c);
+
+create or replace function marketing.customer_segments_at(day date)
+returns setof marketing.customer_segments
+language sql stable security definer
+set search_path = pg_catalog
+as $$
+    select r.*
+    from marketing_internal.segment_rows as r
+    where r.snapshot_id = (
+        select s.snapshot_id from marketing.snapshots as s
+        where s.as_of_date = customer_segments_at.day and s.status = 'published'
+    )
+$$;
+
+comment on column marketing.snapshots.status is 'building: being written; published: served for its day; superseded: its day was published again; rejected: never served';
+
+-- CRM logins are members of crm_reader; where the role does not exist yet, whoever makes it grants the same.
+do $$
+begin
+    if exists (select from pg_roles where rolname = 'crm_reader') then
+        grant usage on schema marketing to crm_reader;
+        grant select on marketing.customer_segments, marketing.snapshots to crm_reader;
+        revoke execute on function marketing.customer_segments_at(date) from public;
+        grant execute on function marketing.customer_segments_at(date) to crm_reader;
+    end if;
+end
+$$;

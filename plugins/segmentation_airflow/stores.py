@@ -1,0 +1,35 @@
+"""From Airflow's connections to the product's `Stores`. Secrets live in connections and go no further than the DSNs."""
+
+import os
+from urllib.parse import quote, urlencode
+
+from airflow.sdk import Connection
+
+WAREHOUSE = "shop_warehouse"
+MARKETING = "marketing"
+MLFLOW = "mlflow"
+
+
+def stores():
+    """Where this run reads and writes: connections `shop_warehouse`, `marketing` and `mlflow`, and `LAKE_URI`.
+
+    :raises AirflowNotFoundException: a connection does not exist.
+    :raises KeyError: `LAKE_URI` is not set.
+    """
+    from segmentation.settings import Stores
+
+    mlflow = Connection.get(MLFLOW)
+    return Stores(
+        warehouse=dsn(Connection.get(WAREHOUSE)),
+        marketing=dsn(Connection.get(MARKETING)),
+        lake=os.environ["LAKE_URI"],
+        registry=f"{mlflow.conn_type}://{mlflow.host}:{mlflow.port}",
+    )
+
+
+def dsn(connection) -> str:
+    """A Postgres connection as a libpq URI; the connection's extras, such as sslmode, become its parameters."""
+    login = f"{quote(connection.login or '', safe='')}:{quote(connection.password or '', safe='')}@"
+    extras = {key: value for key, value in connection.extra_dejson.items() if isinstance(value, str)}
+    tail = f"?{urlencode(extras)}" if extras else ""
+    return f"postgresql://{login}{connection.host}:{connection.port or 5432}/{connection.schema or ''}{tail}"
