@@ -4,11 +4,16 @@ publish: `score.customer_daily` -> `marketing.customer_segments`, one whole snap
 A snapshot is loaded into a table of its own that nobody sees, keyed and counted there, then attached as a partition
 and made current by moving one row. Readers follow that row: they see the old snapshot or the new one, whole, and wait
 for no lock. Current is the published snapshot with the latest day; an older day is published beside it.
+
+Between attaching and moving the row, publishing waits for every transaction that was reading when the partition came.
+Such a reader may have planned its query without the partition, yet would read the moved row: it would see an empty
+table. Postgres itself waits like this in DETACH PARTITION CONCURRENTLY (WaitForLockers), for the mirror-image reason.
 """
 
 import datetime as dt
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,12 +24,21 @@ from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
 _COLUMNS = [*tables.SEGMENT_COLUMNS.names, "snapshot_id"]
+_LOCK_HOLDERS = """
+    select virtualtransaction, pid from pg_locks
+    where locktype = 'relation' and granted and pid <> pg_backend_pid() and relation = cast(:table as regclass)
+    and database = (select oid from pg_database where datname = current_database())
+"""
 # Publishers queue up behind this advisory lock; readers never touch it.
 _LOCK = int.from_bytes(hashlib.sha256(b"fenqun.publish").digest()[:8], "big", signed=True)
 
 
 class IncompleteSnapshotError(FinalError):
     """Fewer or more rows arrived than were scored: nothing was published."""
+
+
+class ReadersInTheWayError(RuntimeError):
+    """A transaction that reads the table since before the snapshot came does not end. Trying again may help."""
 
 
 def publish_segments(
@@ -37,6 +51,7 @@ def publish_segments(
     :param validation: what the checks before it found, kept with the snapshot.
     :returns: `snapshot_id`, `rows` and `is_current`.
     :raises IncompleteSnapshotError: the rows in the database are not the rows that were scored.
+    :raises ReadersInTheWayError: a reader's transaction stays open too long; names it. Readers keep what they had.
     """
     expected = lake.open_parquet(stores.lake, tables.CUSTOMER_SCORES, day).metadata.num_rows
     ensure_schema(stores.marketing)
@@ -45,7 +60,9 @@ def publish_segments(
         _clear_unfinished(stores.marketing, day)
         snapshot_id = _open_snapshot(stores.marketing, day, validation, dag_run_id)
         _load(stores, day, snapshot_id)
-        is_current = _make_public(stores.marketing, day, snapshot_id, expected)
+        _attach(stores.marketing, day, snapshot_id, expected)
+        _wait_for_readers(stores.marketing, settings.load().publish.reader_wait_seconds)
+        is_current = _make_current(stores.marketing, day, snapshot_id)
     return {"snapshot_id": snapshot_id, "rows": expected, "is_current": is_current}
 
 
@@ -68,7 +85,7 @@ def ensure_schema(dsn: str) -> None:
 
 
 def _clear_unfinished(dsn: str, day: dt.date) -> None:
-    """Marks what a killed run of this day left as rejected and drops its table, which was never visible."""
+    """Marks what a killed run of this day left as rejected; drops its table unless that was attached already."""
     with warehouse.connect(dsn) as connection:
         left = warehouse.fetch(
             connection,
@@ -77,7 +94,10 @@ def _clear_unfinished(dsn: str, day: dt.date) -> None:
             {"day": day},
         )
         for (snapshot_id,) in left:
-            warehouse.run_script(connection, f"drop table if exists {_partition(snapshot_id)}")
+            name = f"{tables.SEGMENT_ROWS}_{snapshot_id}"
+            is_loose = "select 1 from pg_class where oid = to_regclass(:name) and not relispartition"
+            if warehouse.fetch(connection, is_loose, {"name": name}):
+                warehouse.run_script(connection, f"drop table {_partition(snapshot_id)}")
 
 
 def _open_snapshot(dsn: str, day: dt.date, validation: Mapping[str, Any] | None, dag_run_id: str | None) -> int:
@@ -106,8 +126,8 @@ def _load(stores: Stores, day: dt.date, snapshot_id: int) -> None:
         warehouse.run_script(connection, f"analyze {partition}")
 
 
-def _make_public(dsn: str, day: dt.date, snapshot_id: int, expected: int) -> bool:
-    """Attaches the snapshot, supersedes the day's former one and moves the pointer, in one short transaction."""
+def _attach(dsn: str, day: dt.date, snapshot_id: int, expected: int) -> None:
+    """Counts the snapshot and attaches it; nothing points to it yet. No lock is taken that a reader would wait for."""
     partition = _partition(snapshot_id)
     with warehouse.connect(dsn) as connection:
         [(rows, versions)] = warehouse.fetch(
@@ -123,18 +143,50 @@ def _make_public(dsn: str, day: dt.date, snapshot_id: int, expected: int) -> boo
             f"alter table {warehouse.identifier(tables.SEGMENT_ROWS)} attach partition {partition} "
             f"for values in ({int(snapshot_id)})",
         )
-        day_of = {"day": day, "snapshot_id": snapshot_id}
+        warehouse.execute(
+            connection,
+            "update marketing.snapshots set row_count = :rows, model_versions = cast(:versions as jsonb) "
+            "where snapshot_id = :snapshot_id",
+            {"rows": rows, "versions": versions, "snapshot_id": snapshot_id},
+        )
+
+
+def _wait_for_readers(dsn: str, seconds: float) -> None:
+    """Waits until every transaction that holds a lock on the table now has ended; later ones are not waited for."""
+    deadline = time.monotonic() + seconds
+    with warehouse.connect(dsn, autocommit=True) as connection:
+        before = set(warehouse.fetch(connection, _LOCK_HOLDERS, {"table": tables.SEGMENT_ROWS}))
+        while before := before & set(warehouse.fetch(connection, _LOCK_HOLDERS, {"table": tables.SEGMENT_ROWS})):
+            if time.monotonic() > deadline:
+                raise ReadersInTheWayError(
+                    f"after {seconds:g} s these sessions still read {tables.CUSTOMER_SEGMENTS} in a transaction that "
+                    f"began before the new snapshot came: {_sessions(connection, {pid for _, pid in before})}"
+                )
+            time.sleep(0.02)
+
+
+def _sessions(connection, pids: set[int]) -> str:
+    rows = warehouse.fetch(
+        connection,
+        "select pid, usename, application_name, xact_start from pg_stat_activity where pid = any(:pids)",
+        {"pids": sorted(pids)},
+    )
+    return "; ".join(f"pid {pid} ({user}, {name or 'unnamed'}, since {since})" for pid, user, name, since in rows)
+
+
+def _make_current(dsn: str, day: dt.date, snapshot_id: int) -> bool:
+    """Supersedes the day's former snapshot and moves the row that readers follow, in one short transaction."""
+    with warehouse.connect(dsn) as connection:
         warehouse.execute(
             connection,
             "update marketing.snapshots set status = 'superseded' where as_of_date = :day and status = 'published'",
-            day_of,
+            {"day": day},
         )
         warehouse.execute(
             connection,
-            "update marketing.snapshots set status = 'published', row_count = :rows, "
-            "model_versions = cast(:versions as jsonb), published_at = clock_timestamp() "
+            "update marketing.snapshots set status = 'published', published_at = clock_timestamp() "
             "where snapshot_id = :snapshot_id",
-            {**day_of, "rows": rows, "versions": versions},
+            {"snapshot_id": snapshot_id},
         )
         warehouse.execute(connection, sql.read("publish", "current_snapshot"))
         [(current,)] = warehouse.fetch(connection, "select snapshot_id from marketing_internal.current_snapshot")

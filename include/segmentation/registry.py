@@ -153,6 +153,10 @@ class Registry:
         info = mlflow.models.get_model_info(uri)
         return mlflow.sklearn.load_model(uri), json.loads(info.metadata["fenqun"])
 
+    def pictures(self, version: Version) -> list[str]:
+        """The file names of the pictures that the training of a version left."""
+        return sorted(each.path.split("/")[-1] for each in self._client.list_artifacts(version.run_id, "pictures"))
+
     def delete_models(self) -> int:
         """Deletes every registered model: only for the practice ground, when another shop moves in.
 

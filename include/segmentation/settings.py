@@ -90,6 +90,12 @@ class Score(_Group):
         return self
 
 
+class Publish(_Group):
+    """How patient publishing is with readers."""
+
+    reader_wait_seconds: float = Field(300, ge=0, description="longest wait for readers that began before the snapshot")
+
+
 class Settings(BaseSettings):
     """All groups. Read once per process; tests make their own."""
 
@@ -99,6 +105,7 @@ class Settings(BaseSettings):
     training: Training = Training()
     cluster: Cluster = Cluster()
     score: Score = Score()
+    publish: Publish = Publish()
 
 
 @cache

@@ -3,11 +3,11 @@ validate: the gates between the stages, one Great Expectations suite per table i
 
 A suite is the `expectations` of GX as they stand (type and kwargs), plus two rules of ours: `references` (a column's
 values must all occur in another table's key of the same name) and `same_rows_as` (row counts are equal). Values that
-depend on the day are suite parameters: `{$PARAMETER: as_of}` (its midnight, UTC) and `{$PARAMETER: day}`.
+depend on the day are suite parameters: `{$PARAMETER: as_of}` (its midnight, UTC) and `{$PARAMETER: only_day}` (the
+set of that one date).
 """
 
 import datetime as dt
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 from great_expectations.core.expectation_suite import ExpectationSuite  # noqa: TID251 - the one importer
-from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: TID251 - the one importer
+from great_expectations.data_context.types.base import (  # noqa: TID251 - the one importer
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 
 from segmentation import lake
 from segmentation.engine import midnight
@@ -27,8 +31,6 @@ from segmentation.settings import Stores
 
 SUITES_HOME = Path(__file__).resolve().parents[1] / "expectations"
 EXAMPLES = 3
-
-_log = logging.getLogger(__name__)
 
 
 class GateError(FinalError):
@@ -49,7 +51,7 @@ def validate_table(table: str, day: dt.date, stores: Stores) -> dict[str, Any]:
     broken += [f"{table}: column {column} is missing" for column in missing]
     expectations = [e for e in suite["expectations"] if not set(_columns_of(e)) & set(missing)]
     expectations += [*_reference_rules(table, suite, frame, day, stores)]
-    results = _run(table, expectations, frame, {"as_of": midnight(day), "day": day})
+    results = _run(table, expectations, frame, {"as_of": midnight(day), "only_day": [day]})
     broken += [_in_words(table, result, len(frame)) for result in results if not result.success]
     if broken:
         raise GateError(
@@ -60,7 +62,8 @@ def validate_table(table: str, day: dt.date, stores: Stores) -> dict[str, Any]:
 
 def _run(table: str, expectations: list[dict], frame: pd.DataFrame, parameters: dict[str, Any]) -> list:
     # An ephemeral context: several tasks at once corrupt a shared file context.
-    context = gx.get_context(mode="ephemeral")
+    in_memory = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False))
+    context = gx.get_context(mode="ephemeral", project_config=in_memory)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
         context.data_sources.add_pandas("lake").add_dataframe_asset(table).add_batch_definition_whole_dataframe("day")

@@ -18,11 +18,10 @@ placed as (
     select
         *,
         date_diff('day', ordered_at::date, (:as_of)::date) as age_days,
-        date_diff(
-            'day', (lag(ordered_at) over (partition by customer_id order by ordered_at, order_id))::date, ordered_at::date
-        ) as gap_days
+        date_diff('day', (lag(ordered_at) over earlier)::date, ordered_at::date) as gap_days
     from known_orders
     where not is_cancelled
+    window earlier as (partition by customer_id order by ordered_at, order_id)
 ),
 
 order_features as (

@@ -95,7 +95,8 @@ as $$
     )
 $$;
 
-comment on column marketing.snapshots.status is 'building: being written; published: served for its day; superseded: its day was published again; rejected: never served';
+comment on column marketing.snapshots.status is
+'building: being written; published: served; superseded: its day was published again; rejected: never served';
 
 -- CRM logins are members of crm_reader; where the role does not exist yet, whoever makes it grants the same.
 do $$

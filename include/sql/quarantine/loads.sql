@@ -10,8 +10,8 @@ create table if not exists quarantine.loads (
     customers bigint not null,
     returns_applied bigint not null,
     day date not null,
-    quarantined jsonb not null,
-    all_reasons jsonb not null,
+    quarantined json not null,
+    all_reasons json not null,
     loaded_at timestamptz not null default now()
 );
 
@@ -21,6 +21,6 @@ comment on column quarantine.loads.sha256 is 'Of the file as it lies, or of what
 comment on column quarantine.loads.lines is 'Lines of the file, the header not counted';
 comment on column quarantine.loads.returns_applied is 'Cancelled lines that an earlier order took, whole or in part';
 comment on column quarantine.loads.day is 'The day after the last order, UTC: the first day that knows them all';
-comment on column quarantine.loads.quarantined is 'Refused lines by their foremost reason';
+comment on column quarantine.loads.quarantined is 'Refused lines by their foremost reason, in the order of reasons';
 comment on column quarantine.loads.all_reasons is 'Refused lines by every reason that applies';
 comment on column quarantine.loads.loaded_at is 'When the load was written';

@@ -1,0 +1,44 @@
+"""One real Postgres for the whole run, and a fresh database of it for every test that asks for one."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import load
+from local.postgres import Postgres
+from segmentation import warehouse
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+_names = (f"warehouse_{number}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory) -> Iterator[Postgres]:
+    """A running server that nothing else uses; it ends with the session."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def warehouse_dsn(postgres_server) -> Iterator[str]:
+    """The DSN of a database of one's own, with the shop's and the quarantine's empty tables."""
+    name, admin = next(_names), postgres_server.url("postgres")
+    with warehouse.connect(admin, autocommit=True) as connection:
+        warehouse.execute(connection, f"create database {warehouse.identifier(name)}")
+    dsn = postgres_server.url(name)
+    with warehouse.connect(dsn) as connection:
+        load.apply_contract(connection)
+    yield dsn
+    with warehouse.connect(admin, autocommit=True) as connection:
+        warehouse.execute(connection, f"drop database {warehouse.identifier(name)} with (force)")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets: $FENQUN_REAL_DATA, or ../shared/data beside the repository."""
+    return Path(os.environ.get("FENQUN_REAL_DATA") or REPOSITORY.parent / "shared" / "data")

@@ -1,0 +1,68 @@
+"""Features and training examples: the day's own statement at past days, and nothing from the future."""
+
+import datetime as dt
+
+import pytest
+
+from segmentation import features, lake, settings, tables
+from tests import frames
+
+DAY = frames.DAY
+CUSTOMERS = [{"customer_id": key, "signed_up_at": dt.date(2025, 3, 1)} for key in "abc"]
+ORDERS = [
+    {"order_id": f"o{n}", "customer_id": "abc"[n % 3], "ordered_at": dt.date(2025, 4, 1) + dt.timedelta(days=9 * n)}
+    for n in range(30)
+]
+
+
+def test_cutoffs_end_where_history_gets_too_short():
+    config = settings.Training(cutoff_step_days=30, max_cutoffs=3, min_history_days=40)
+    first_order = dt.date(2025, 10, 1)
+    assert features.cutoffs(DAY, first_order, config) == [DAY, dt.date(2026, 1, 1), dt.date(2025, 12, 2)]
+    assert features.cutoffs(DAY, dt.date(2025, 1, 1), config)[-1] == dt.date(2025, 11, 2)
+    assert features.cutoffs(DAY, dt.date(2026, 1, 30), config) == [DAY]
+
+
+def test_training_sees_at_a_past_cutoff_what_scoring_saw_that_day(stores):
+    """The same rows, whether that day's own extract or a later one is looked at: the heart of the leak rule."""
+    cutoff = dt.date(2026, 1, 1)
+    frames.write_raw(stores, DAY, customers=CUSTOMERS, orders=ORDERS)
+    frames.write_raw(stores, cutoff, customers=CUSTOMERS, orders=[o for o in ORDERS if o["ordered_at"] < cutoff])
+    assert features.build_features(cutoff, stores) == 3
+    counts = features.build_training_examples(DAY, stores)
+    assert counts[f"{cutoff}"] == 3
+    daily = lake.read(stores.lake, tables.CUSTOMER_FEATURES, cutoff).to_pylist()
+    examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pylist()
+    labels = {target.label for target in tables.TARGETS.values()}
+    seen = [{k: v for k, v in row.items() if k not in labels} for row in examples if row["as_of_date"] == cutoff]
+    assert seen == daily
+
+
+def test_the_newest_rows_have_no_outcome_yet_and_older_ones_do(stores):
+    frames.write_raw(stores, customers=CUSTOMERS, orders=ORDERS)
+    features.build_training_examples(DAY, stores)
+    examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pandas()
+    ages = (DAY - examples["as_of_date"]).apply(lambda age: age.days)
+    assert examples.loc[ages < 30, "is_purchase_30d"].isna().all()
+    assert examples.loc[ages >= 30, "is_purchase_30d"].notna().all()
+    assert examples.loc[ages < 90, "is_churn_90d"].isna().all()
+    assert examples.loc[(ages >= 90) & (examples["orders_count"] > 0), "is_churn_90d"].notna().all()
+
+
+def test_building_a_day_again_leaves_the_same_rows(stores):
+    frames.write_raw(stores, customers=CUSTOMERS, orders=ORDERS)
+    features.build_features(DAY, stores)
+    before = lake.read(stores.lake, tables.CUSTOMER_FEATURES, DAY)
+    features.build_features(DAY, stores)
+    assert lake.read(stores.lake, tables.CUSTOMER_FEATURES, DAY).equals(before)
+
+
+def test_a_day_without_extract_is_named(stores):
+    with pytest.raises(lake.MissingDayError, match=r"no raw\.customers for 2026-01-31"):
+        features.build_features(DAY, stores)
+
+
+def test_no_orders_at_all_is_named(stores):
+    frames.write_raw(stores, customers=CUSTOMERS)
+    with pytest.raises(features.NoHistoryError, match=r"raw\.orders of 2026-01-31 is empty"):
+        features.build_training_examples(DAY, stores)

@@ -1,0 +1,64 @@
+"""A day is replaced whole or not at all."""
+
+import datetime as dt
+
+import pyarrow as pa
+import pytest
+
+from segmentation import lake
+
+DAY = dt.date(2026, 1, 31)
+SCHEMA = pa.schema([("n", pa.int64())])
+
+
+def batches(*values):
+    return [pa.record_batch([pa.array([value])], schema=SCHEMA) for value in values]
+
+
+def test_a_day_is_one_file_under_its_schema_table_and_day(tmp_path):
+    rows = lake.write(str(tmp_path), "raw.things", DAY, batches(1, 2), SCHEMA)
+    assert rows == 2
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.parquet")] == [
+        "raw/things/as_of=2026-01-31/things.parquet"
+    ]
+    assert lake.read(str(tmp_path), "raw.things", DAY).to_pydict() == {"n": [1, 2]}
+
+
+def test_writing_again_replaces_exactly_that_day(tmp_path):
+    other = DAY - dt.timedelta(days=1)
+    lake.write(str(tmp_path), "raw.things", other, batches(7), SCHEMA)
+    lake.write(str(tmp_path), "raw.things", DAY, batches(1, 2), SCHEMA)
+    lake.write(str(tmp_path), "raw.things", DAY, batches(3), SCHEMA)
+    assert lake.read(str(tmp_path), "raw.things", DAY)["n"].to_pylist() == [3]
+    assert lake.read(str(tmp_path), "raw.things", other)["n"].to_pylist() == [7]
+
+
+def test_a_writer_that_fails_leaves_the_old_day_and_no_debris(tmp_path):
+    def failing():
+        yield from batches(8)
+        raise RuntimeError("the connection went away")
+
+    lake.write(str(tmp_path), "raw.things", DAY, batches(1), SCHEMA)
+    with pytest.raises(RuntimeError, match="went away"):
+        lake.write(str(tmp_path), "raw.things", DAY, failing(), SCHEMA)
+    assert lake.read(str(tmp_path), "raw.things", DAY)["n"].to_pylist() == [1]
+    assert len(list(tmp_path.rglob("*.*"))) == 1
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+    target = tmp_path / "raw/things/as_of=2026-01-31/things.parquet"
+    target.parent.mkdir(parents=True)
+    (target.parent / "things.parquet.0af3.tmp").write_bytes(b"half a file")
+    lake.write(str(tmp_path), "raw.things", DAY, batches(1), SCHEMA)
+    assert [p.name for p in target.parent.iterdir()] == ["things.parquet"]
+
+
+def test_a_missing_day_is_named(tmp_path):
+    with pytest.raises(lake.MissingDayError, match=r"no raw\.things for 2026-01-31"):
+        lake.read(str(tmp_path), "raw.things", DAY)
+
+
+def test_the_lake_may_be_any_filesystem_that_fsspec_knows():
+    lake.write("memory://lake", "raw.things", DAY, batches(1, 2), SCHEMA)
+    lake.write("memory://lake", "raw.things", DAY, batches(4), SCHEMA)
+    assert lake.read("memory://lake", "raw.things", DAY, ["n"])["n"].to_pylist() == [4]

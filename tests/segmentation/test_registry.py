@@ -1,0 +1,90 @@
+"""Which version scores which day: by what had been trained by then, never by what came later."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from segmentation.registry import NoModelError, Registry
+
+MODEL = "churn_90d"
+INPUTS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
+MAY, JUNE, JULY = (dt.date(2026, month, 1) for month in (5, 6, 7))
+
+
+@pytest.fixture
+def registry(stores):
+    return Registry(stores.registry)
+
+
+def train(registry, day, slope=1.0):
+    model = LogisticRegression(C=slope).fit(INPUTS, np.array([0, 0, 1, 1]))
+    with registry.training(MODEL, day) as run:
+        run.metrics({"auc": 1.0})
+        return run.register(MODEL, model, INPUTS, model.predict_proba(INPUTS)[:, 1], {"columns": ["x"], "slope": slope})
+
+
+def test_the_first_model_of_all_becomes_champion(registry):
+    with pytest.raises(
+        NoModelError, match=r"none has been promoted yet.*make run DAG=train_models_weekly DAY=2026-06-01"
+    ):
+        registry.resolve(MODEL, JUNE)
+    assert registry.promote(MODEL, train(registry, JUNE), "fine")
+    champion = registry.resolve(MODEL, JUNE)
+    assert (champion.version, champion.training_day, champion.tags["promotion"]) == ("1", JUNE, "fine")
+
+
+def test_a_version_that_was_not_promoted_scores_nothing(registry):
+    train(registry, MAY)
+    with pytest.raises(NoModelError, match=r"none has been promoted"):
+        registry.resolve(MODEL, JUNE)
+
+
+def test_a_day_before_the_first_training_has_no_model(registry):
+    registry.promote(MODEL, train(registry, JUNE), "fine")
+    with pytest.raises(NoModelError, match=r"on or before 2026-05-31 .the earliest was trained for 2026-06-01"):
+        registry.resolve(MODEL, dt.date(2026, 5, 31))
+
+
+def test_training_a_past_day_does_not_replace_the_champion_but_serves_past_days(registry):
+    registry.promote(MODEL, train(registry, JULY), "fine")
+    assert not registry.promote(MODEL, train(registry, MAY), "fine")
+    assert registry.resolve(MODEL, JULY).version == "1"
+    assert registry.resolve(MODEL, JUNE).version == "2"
+    assert registry.resolve(MODEL, MAY).version == "2"
+    registry.promote(MODEL, train(registry, JUNE), "fine")
+    assert [registry.resolve(MODEL, day).version for day in (MAY, JUNE, JULY)] == ["2", "3", "1"]
+
+
+def test_training_a_day_again_replaces_its_own_model(registry):
+    for _ in range(2):
+        registry.promote(MODEL, train(registry, JUNE), "fine")
+    registry.promote(MODEL, train(registry, MAY), "fine")
+    registry.promote(MODEL, train(registry, MAY), "fine")
+    assert registry.resolve(MODEL, JULY).version == "2"
+    assert registry.resolve(MODEL, MAY).version == "4"
+
+
+def test_what_was_registered_comes_back(registry):
+    registry.promote(MODEL, train(registry, JUNE, slope=3.0), "fine")
+    model, metadata = registry.load(registry.resolve(MODEL, JUNE))
+    assert metadata == {"columns": ["x"], "slope": 3.0}
+    assert model.predict(INPUTS).tolist() == [0, 0, 1, 1]
+
+
+def test_a_type_that_was_not_reviewed_is_refused(registry):
+    class Sly(LogisticRegression):
+        pass
+
+    model = Sly().fit(INPUTS, np.array([0, 0, 1, 1]))
+    with pytest.raises(Exception, match="Sly"), registry.training(MODEL, JUNE) as run:
+        run.register(MODEL, model, INPUTS, model.predict(INPUTS), {})
+
+
+def test_delete_models_forgets_them_all(registry):
+    registry.promote(MODEL, train(registry, JUNE), "fine")
+    assert registry.delete_models() == 1
+    with pytest.raises(NoModelError):
+        registry.resolve(MODEL, JUNE)
