@@ -34,11 +34,11 @@ def score(day: str, scored_at: str) -> dict:
 
 
 @task(outlets=[CUSTOMER_SEGMENTS])
-def publish(day: str, validation: dict, run_id: str) -> dict:
+def publish(day: str, validation: dict, dag_run_id: str) -> dict:
     from segmentation import publish
     from segmentation_airflow.stages import as_day, stores
 
-    return publish.publish_segments(as_day(day), stores(), validation, run_id)
+    return publish.publish_segments(as_day(day), stores(), validation, dag_run_id)
 
 
 @dag(

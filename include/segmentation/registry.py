@@ -157,16 +157,6 @@ class Registry:
         """The file names of the pictures that the training of a version left."""
         return sorted(each.path.split("/")[-1] for each in self._client.list_artifacts(version.run_id, "pictures"))
 
-    def delete_models(self) -> int:
-        """Deletes every registered model: only for the practice ground, when another shop moves in.
-
-        :returns: how many models went.
-        """
-        models = list(self._client.search_registered_models(max_results=1000))
-        for model in models:
-            self._client.delete_registered_model(model.name)
-        return len(models)
-
     def _champion(self, model: str) -> Version | None:
         try:
             return _version(self._client.get_model_version_by_alias(model, CHAMPION))

@@ -81,10 +81,3 @@ def test_a_type_that_was_not_reviewed_is_refused(registry):
     model = Sly().fit(INPUTS, np.array([0, 0, 1, 1]))
     with pytest.raises(Exception, match="Sly"), registry.training(MODEL, JUNE) as run:
         run.register(MODEL, model, INPUTS, model.predict(INPUTS), {})
-
-
-def test_delete_models_forgets_them_all(registry):
-    registry.promote(MODEL, train(registry, JUNE), "fine")
-    assert registry.delete_models() == 1
-    with pytest.raises(NoModelError):
-        registry.resolve(MODEL, JUNE)

@@ -1,0 +1,60 @@
+# Thin on purpose: every line runs a script that can be read.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status load run psql warehouse-url test lint lock ready dev-ready installed
+
+# Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
+override export DATA := $(value DATA)
+override export DAG := $(value DAG)
+override export DAY := $(value DAY)
+override export CONF := $(value CONF)
+
+LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+
+demo: ready  ## everything, from install to a segment for every customer; DATA=<file> takes a real data set
+	@$(LOCAL) demo $(if $(DATA),--data "$$DATA")
+
+up: ready  ## start PostgreSQL, MLflow and Airflow on this machine
+	@$(LOCAL) up
+
+down: installed  ## stop what `make up` started
+	@$(LOCAL) down
+
+status: installed  ## what runs, and where
+	@$(LOCAL) status
+
+load: ready  ## fill the shop: DATA=<file>, or without it a small generated shop
+	@$(LOCAL) load $(if $(DATA),--data "$$DATA")
+
+run: installed  ## run a DAG for a day and follow it: DAG=<dag_id> DAY=<yyyy-mm-dd> [CONF=<json>]
+	@$(LOCAL) run --dag="$$DAG" --day="$$DAY" --conf="$$CONF"
+
+psql: installed  ## a prompt in the warehouse; ARGS='-c "select 1"' for one statement
+	@$(LOCAL) psql -- $(ARGS)
+
+warehouse-url: installed  ## print the warehouse's URL, and nothing else
+	@$(LOCAL) warehouse-url
+
+test: dev-ready  ## all tests
+	.venv/bin/python -m pytest
+
+lint: dev-ready  ## ruff and sqlfluff
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/sqlfluff lint include/sql local/sql
+
+ready:
+	@sh local/install.sh requirements.txt
+
+dev-ready:
+	@sh local/install.sh requirements-dev.txt
+
+installed:
+	@test -x .venv/bin/python || { echo "Nothing is installed yet: run \`make up\` or \`make demo\`." >&2; exit 1; }
+
+lock: dev-ready  ## compile requirements*.in into requirements*.txt, every version pinned
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate requirements.in -o requirements.txt
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,182 @@
+"""The commands behind the Makefile: `python -m local up | down | status | load | demo | run | psql | warehouse-url`.
+
+Exit status: 0 done, 1 failed (the cause is the last thing printed), 2 a mistake in what was asked, 130 Ctrl-C.
+Imports are late, as `warehouse-url` is used in scripts and should answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+from local.errors import StackError
+
+DAG_ID = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was started stays: the same command goes on, `make down` stops it.", file=sys.stderr)
+        return 130
+
+
+def up(options: argparse.Namespace) -> None:
+    from local.demo import print_addresses
+    from local.stack import Stack
+
+    begun = time.monotonic()
+    addresses = Stack().up()
+    print(f"The stack is up ({time.monotonic() - begun:.1f} s).")
+    print_addresses(addresses)
+
+
+def down(options: argparse.Namespace) -> None:
+    from local.stack import Stack
+
+    Stack().down()
+
+
+def status(options: argparse.Namespace) -> int:
+    from local.stack import Stack
+
+    lines = Stack().status()
+    for line in lines:
+        pid = f"pid {line.pid}" if line.pid else ""
+        since = f"since {line.since:%Y-%m-%d %H:%M:%S} UTC" if line.since else ""
+        print(f"{line.name:<15}{line.state:<15}{pid:<13}{line.address:<25}{since}".rstrip())
+    return 0 if all(line.state == "healthy" for line in lines) else 1
+
+
+def load(options: argparse.Namespace) -> int:
+    from local.demo import fill
+    from local.stack import Stack
+
+    return _refusing_wrong_files(lambda: fill(Stack(), options.data))
+
+
+def demo(options: argparse.Namespace) -> int:
+    from local.demo import demo as whole_demo
+    from local.stack import Stack
+
+    return _refusing_wrong_files(lambda: whole_demo(Stack(), options.data))
+
+
+def run(options: argparse.Namespace) -> None:
+    from local.airflow_api import Airflow
+    from local.demo import run_dag
+    from local.stack import Stack
+
+    addresses = Stack().addresses()
+    run_dag(Airflow(addresses.airflow, addresses.admin_password), options.dag, options.day, options.conf)
+
+
+def psql(options: argparse.Namespace) -> None:
+    from local.state import Folders
+
+    postgres = Folders.default().postgres()
+    _refuse_stopped(postgres.is_running())
+    # By the environment, as a command line can be read by everyone on the machine.
+    login = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": "postgres", "PGDATABASE": "warehouse"}
+    program = postgres.bin("psql")
+    os.execve(program, [str(program), *options.arguments], {**os.environ, **login, "PGPASSWORD": postgres.password})
+
+
+def warehouse_url(options: argparse.Namespace) -> None:
+    from local.state import Folders
+
+    postgres = Folders.default().postgres()
+    _refuse_stopped(postgres.is_running())
+    print(postgres.url("warehouse"))
+
+
+def a_dag_id(text: str) -> str:
+    """Argument type: what may be a DAG's id."""
+    if not text:
+        raise argparse.ArgumentTypeError("DAG is missing: make run DAG=<dag_id> DAY=<yyyy-mm-dd>")
+    if not DAG_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"DAG must be the id of a DAG, such as segment_customers_daily, not {text!r}")
+    return text
+
+
+def a_day(text: str) -> date:
+    """Argument type: a date as yyyy-mm-dd."""
+    if not text:
+        raise argparse.ArgumentTypeError("DAY is missing: make run DAG=<dag_id> DAY=<yyyy-mm-dd>")
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"DAY must be a date as yyyy-mm-dd, not {text!r}") from None
+
+
+def a_conf(text: str) -> dict[str, Any]:
+    """Argument type: a JSON object; nothing stands for the empty one."""
+    try:
+        conf = json.loads(text) if text.strip() else {}
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"CONF must be a JSON object, but is not JSON: {error}") from None
+    if not isinstance(conf, dict):
+        raise argparse.ArgumentTypeError(f'CONF must be a JSON object such as {{"key": 1}}, not {text}')
+    return conf
+
+
+def _refuse_stopped(is_running: bool) -> None:
+    if not is_running:
+        raise StackError("The stack is not running: `make up` starts it.")
+
+
+def _refusing_wrong_files(work: Callable[[], object]) -> int:
+    from local.source_file import WrongFile
+
+    try:
+        work()
+    except WrongFile as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage of a command line that nobody types."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, re.sub(r"^argument --\w+: ", "", message) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(required=True, parser_class=_Parser)
+    for name, command in (("up", up), ("down", down), ("status", status), ("warehouse-url", warehouse_url)):
+        commands.add_parser(name).set_defaults(command=command)
+    for name, command in (("load", load), ("demo", demo)):
+        part = commands.add_parser(name)
+        part.add_argument("--data", help="a data set's file; without it a small generated shop")
+        part.set_defaults(command=command)
+    part = commands.add_parser("run")
+    part.add_argument("--dag", type=a_dag_id, required=True)
+    part.add_argument("--day", type=a_day, required=True)
+    part.add_argument("--conf", type=a_conf, default={})
+    part.set_defaults(command=run)
+    part = commands.add_parser("psql")
+    part.add_argument("arguments", nargs="*", help="for psql; after a -- of their own")
+    part.set_defaults(command=psql)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The environment variables that the components are started with: all of the stack's configuration.
+
+Everything binds to 127.0.0.1. Nothing of Airflow, MLflow, Python or libpq is inherited from the caller's shell,
+so that the stack behaves the same whoever starts it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from local.postgres import Postgres
+from local.state import REPOSITORY, Folders, State
+
+FOREIGN_PREFIXES = ("AIRFLOW", "MLFLOW", "PG", "PYTHON", "VIRTUAL_ENV")
+EXECUTION_TOKEN_SECONDS = 4 * 3600  # must outlast the longest training task
+LOST_TASK_SECONDS = 60  # a task without a heartbeat for so long is taken for killed, and tried again
+
+
+def inherited() -> dict[str, str]:
+    """The caller's environment without what would change the stack, and with this Python's programs first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+    return kept
+
+
+def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -> dict[str, str]:
+    """What the api-server, scheduler, dag-processor and triggerer share, the DAGs' own settings included."""
+    address = f"http://127.0.0.1:{state.ports['airflow']}"
+    warehouse = postgres.url("warehouse", "pipeline", state.secrets.pipeline)
+    settings = {
+        "core__executor": "LocalExecutor",
+        "core__parallelism": 4,
+        "core__dags_folder": dags,
+        "core__plugins_folder": REPOSITORY / "plugins",
+        "core__load_examples": False,
+        "core__dags_are_paused_at_creation": False,
+        "core__fernet_key": state.secrets.fernet,
+        "core__hostname_callable": "socket.gethostname",  # the default asks DNS, which may take seconds to fail
+        "core__auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "core__simple_auth_manager_users": "admin:admin",
+        "core__simple_auth_manager_passwords_file": folders.airflow / "passwords.json",
+        "core__execution_api_server_url": f"{address}/execution/",
+        "database__sql_alchemy_conn": _sqlalchemy(postgres.url("airflow", "airflow", state.secrets.airflow)),
+        "logging__base_log_folder": folders.airflow / "logs",
+        "api__base_url": address,
+        "api__secret_key": state.secrets.api,
+        "api__workers": 1,
+        "api_auth__jwt_secret": state.secrets.jwt,
+        "execution_api__jwt_expiration_time": EXECUTION_TOKEN_SECONDS,
+        "workers__execution_api_timeout": 30,  # two busy cores answer slowly
+        "scheduler__scheduler_idle_sleep_time": 0.2,
+        "scheduler__task_instance_heartbeat_timeout": LOST_TASK_SECONDS,
+        "scheduler__task_instance_heartbeat_timeout_detection_interval": 5,
+        "scheduler__orphaned_tasks_check_interval": 15,
+        "dag_processor__refresh_interval": 10,
+        "usage_data_collection__enabled": False,
+    }
+    return {
+        **{f"AIRFLOW__{name.upper()}": str(value) for name, value in settings.items()},
+        "AIRFLOW_HOME": str(folders.airflow),
+        "AIRFLOW_CONN_SHOP_WAREHOUSE": warehouse,
+        "AIRFLOW_CONN_MARKETING": warehouse,
+        "AIRFLOW_CONN_MLFLOW": f"http://127.0.0.1:{state.ports['mlflow']}",
+        "LAKE_URI": str(folders.lake),
+        # The practice shop's history lies in the past: a DAG runs when it is asked to, not by the clock.
+        "SEGMENTATION_DAILY_SCHEDULE": "",
+        "SEGMENTATION_WEEKLY_SCHEDULE": "",
+        "PYTHONPATH": str(REPOSITORY / "include"),
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        **_unproxied(),
+    }
+
+
+def of_mlflow(state: State, postgres: Postgres) -> dict[str, str]:
+    """What the MLflow server is started with beside its command line, which everyone on the machine may read."""
+    return {
+        "MLFLOW_BACKEND_STORE_URI": _sqlalchemy(postgres.url("mlflow", "mlflow", state.secrets.mlflow)),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # the job runner triples the server's memory
+        **_unproxied(),
+    }
+
+
+def _sqlalchemy(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
+def _unproxied() -> dict[str, str]:
+    """A proxy of the caller's must not be asked for what lies on this machine."""
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")

@@ -1,0 +1,187 @@
+"""
+The main job in a real Airflow on a real Postgres and MLflow: train, segment, run again, back-fill, fail, be killed.
+
+The tests build on each other, in order, as a day at a shop does; the stack and its practice shop are made once.
+"""
+
+import datetime as dt
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from local import airflow_api, demo, follow, state
+from local.airflow_api import Airflow
+from local.errors import StackError
+from local.stack import Stack
+from segmentation import warehouse
+from segmentation.registry import Registry
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+DAILY, WEEKLY = "segment_customers_daily", "train_models_weekly"
+ROWS = """
+    select customer_id, as_of_date, segment_id, segment_name, lifecycle_stage, value_tier, purchase_probability_30d,
+        churn_probability_90d, churn_risk, model_versions
+    from marketing.customer_segments_at(:day) order by customer_id
+"""
+
+
+class Shop:
+    """The running stack, and what a data engineer does with it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.addresses = stack.up()
+        self.airflow = Airflow(self.addresses.airflow, self.addresses.admin_password)
+        self.day = demo.fill(stack, None).day
+        self.past_day = self.day - dt.timedelta(days=120)
+
+    def run(self, dag_id, day):
+        return demo.run_dag(self.airflow, dag_id, day, {})
+
+    def fetch(self, query, **parameters):
+        with warehouse.connect(self.addresses.warehouse) as connection:
+            return warehouse.fetch(connection, query, parameters)
+
+    def execute(self, statement):
+        with warehouse.connect(self.addresses.warehouse) as connection:
+            return warehouse.execute(connection, statement)
+
+    def tasks(self, dag_id, day):
+        """task id -> (state, tries) of the day's run; mapped tasks count as the worst of theirs."""
+        midnight, runs = f"{day}T00:00:00Z", f"/dags/{dag_id}/dagRuns"
+        [run] = self.airflow.pages(runs, "dag_runs", logical_date_gte=midnight, logical_date_lte=midnight)
+        instances = self.airflow.pages(f"{runs}/{run['dag_run_id']}/taskInstances", "task_instances")
+        return {each["task_id"]: (each["state"], each["try_number"]) for each in instances}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        yield Shop(stack)
+    finally:
+        stack.down()
+
+
+def consenting(shop, day):
+    return shop.fetch(
+        "select count(*) from shop.customers where profiling_consent and signed_up_at < cast(:day as timestamptz)",
+        day=day,
+    )[0][0]
+
+
+def test_training_makes_champions_and_the_daily_run_publishes_every_customer(shop):
+    shop.run(WEEKLY, shop.day)
+    registry = Registry(shop.addresses.mlflow)
+    champions = [registry.resolve(model, shop.day) for model in ("customer_segments", "churn_90d", "purchase_30d")]
+    assert [champion.training_day for champion in champions] == [shop.day] * 3
+    assert registry.pictures(champions[0]) == ["number_of_segments.png", "profiles.png", "sizes.png"]
+
+    shop.run(DAILY, shop.day)
+    [(customers, days, snapshots)] = shop.fetch(
+        "select count(*), count(distinct as_of_date), count(distinct snapshot_id) from marketing.customer_segments"
+    )
+    assert (customers, days, snapshots) == (consenting(shop, shop.day), 1, 1)
+    shares = shop.fetch(
+        "select count(*)::float / sum(count(*)) over () from marketing.customer_segments where segment_id > 0 "
+        "group by segment_id"
+    )
+    assert all(0.02 <= share <= 0.60 for (share,) in shares)
+    [(status, rows, versions, run_id)] = shop.fetch(
+        "select status, row_count, model_versions, dag_run_id from marketing.snapshots"
+    )
+    assert (status, rows) == ("published", customers)
+    assert versions == {champion.model: champion.version for champion in champions}
+    assert run_id.startswith("manual__")
+
+
+def test_running_the_same_day_again_gives_the_same_rows(shop):
+    before = shop.fetch(ROWS, day=shop.day)
+    shop.run(DAILY, shop.day)
+    assert shop.fetch(ROWS, day=shop.day) == before
+    assert shop.fetch("select status, count(*) from marketing.snapshots group by 1 order by 1") == [
+        ("published", 1),
+        ("superseded", 1),
+    ]
+
+
+def test_a_past_day_without_a_model_stops_and_says_which_command_helps(shop):
+    with pytest.raises(StackError, match=f"make run DAG=train_models_weekly DAY={shop.past_day}"):
+        shop.run(DAILY, shop.past_day)
+    tasks = shop.tasks(DAILY, shop.past_day)
+    assert tasks["score"] == ("failed", 1), "an error that retrying does not mend is not retried"
+    assert tasks["publish"][0] == "upstream_failed"
+    assert shop.fetch(ROWS, day=shop.past_day) == []
+
+
+def test_a_past_day_is_published_beside_the_current_one_by_its_own_models(shop):
+    current = shop.fetch(ROWS, day=shop.day)
+    shop.run(WEEKLY, shop.past_day)
+    shop.run(DAILY, shop.past_day)
+    past = shop.fetch(ROWS, day=shop.past_day)
+    assert len(past) == consenting(shop, shop.past_day) < len(current)
+    registry = Registry(shop.addresses.mlflow)
+    assert registry.resolve("customer_segments", shop.day).training_day == shop.day
+    assert registry.resolve("customer_segments", shop.past_day).training_day == shop.past_day
+    assert {row[-1]["customer_segments"] for row in past} == {"2"}
+    assert shop.fetch("select distinct as_of_date from marketing.customer_segments") == [(shop.day,)]
+    assert shop.fetch(ROWS, day=shop.day) == current
+
+
+def test_bad_data_stop_the_run_before_anything_changes(shop):
+    before = shop.fetch(ROWS, day=shop.day)
+    shop.execute("update shop.orders set total_amount = -5 where order_id in (select min(order_id) from shop.orders)")
+    try:
+        with pytest.raises(StackError, match=r"raw\.orders\.total_amount: must be between .*1 of .*for example -5\.0"):
+            shop.run(DAILY, shop.day)
+        tasks = shop.tasks(DAILY, shop.day)
+        assert tasks["validate_raw"] == ("failed", tasks["validate_raw"][1])
+        assert {tasks[task][0] for task in ("features", "score", "publish")} == {"upstream_failed"}
+        assert shop.fetch(ROWS, day=shop.day) == before
+    finally:
+        shop.execute("update shop.orders set total_amount = 5 where total_amount = -5")
+
+
+def test_a_scheduler_killed_in_the_middle_costs_nothing_but_time(shop):
+    before = {row[0] for row in shop.fetch(ROWS, day=shop.day)}
+    stop, faults = threading.Event(), []
+
+    def read():
+        query = "select count(*), count(distinct snapshot_id) from marketing.customer_segments"
+        with warehouse.connect(shop.addresses.warehouse, autocommit=True) as connection:
+            while not stop.is_set():
+                [seen] = warehouse.fetch(connection, query)
+                if seen != (len(before), 1):
+                    faults.append(seen)
+                time.sleep(0.005)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        run = airflow_api.start(shop.airflow, DAILY, shop.day, {})
+        deadline = time.monotonic() + 120
+        while shop.tasks(DAILY, shop.day).get("validate_raw", (None,))[0] not in ("running", "success"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        scheduler = state.State.load(shop.stack.folders.state).alive()["scheduler"]
+        os.kill(scheduler.pid, signal.SIGKILL)
+        shop.stack.up()
+        result = follow.follow(shop.airflow, run)
+    finally:
+        stop.set()
+        reader.join()
+    assert result.is_success, result.failures
+    assert faults == []
+    assert {row[0] for row in shop.fetch(ROWS, day=shop.day)} == before
+    assert shop.fetch("select count(*) from marketing.snapshots where status = 'building'") == [(0,)]
+
+
+def test_nothing_secret_lies_in_the_logs(shop):
+    secrets = state.State.load(shop.stack.folders.state).secrets
+    logs = [path for path in shop.stack.folders.airflow.rglob("*.log") if path.is_file()]
+    assert logs
+    text = "\n".join(path.read_text(errors="replace") for path in logs)
+    assert secrets.pipeline not in text
