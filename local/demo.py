@@ -22,7 +22,8 @@ from local.stack import Addresses, Stack
 SEGMENTS_SQL = Path(__file__).with_name("sql") / "segments.sql"
 DAGS = ("train_models_weekly", "segment_customers_daily")
 
-console = Console(highlight=False, soft_wrap=True)
+# Where there is no terminal, rich would squeeze tables into 80 columns.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
 def demo(stack: Stack, data: str | None) -> None:
