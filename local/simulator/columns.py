@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from local.simulator.clock import DAY, FOREVER, SECOND
 
@@ -92,7 +93,7 @@ def times_as_text(column: pa.Array) -> pa.Array:
     if column.null_count == 0:
         return made
     valid = column.is_valid()
-    return pa.compute.if_else(valid, made, pa.scalar(None, pa.string()))
+    return pc.if_else(valid, made, pa.scalar(None, pa.string()))
 
 
 def customer_ids(numbers: np.ndarray) -> pa.Array:

@@ -71,8 +71,8 @@ class LatentType:
 
 TYPES = (
     LatentType(
-        "loyalist", 0.18, prospects=0.02, welcome=0.75, orders=2.4, rate_shape=2.5, drop_out=(1.2, 45),
-        spend=230, lines=1.7, sessions=1.3, coupons=0.12, cancels=0.015, returns=0.025, complaints=0.01,
+        "loyalist", 0.18, prospects=0.02, welcome=0.75, orders=3.2, rate_shape=2.5, drop_out=(1.2, 45),
+        spend=230, lines=1.8, sessions=0.6, coupons=0.12, cancels=0.015, returns=0.025, complaints=0.01,
         wave=0.10, wave_peak_day=345, weekend=1.15, feasts=0.5,
         taste=(0.9, 1.1, 0.9, 0.5, 0.4, 1.6, 0.6, 0.4), order_channels=(1.2, 2.4, 0.8, 0.4),
         media=(1.5, 3.0, 1.0, 1.0, 0.3, 0.3), content=(3, 6, 1, 1.4, 0.4, 0.6, 0.3, 2.0, 0.6),
@@ -80,8 +80,8 @@ TYPES = (
         source=(0.38, 0.14, 0.10, 0.22, 0.12, 0.04), born=(1982, 11),
     ),
     LatentType(
-        "bargain_hunter", 0.24, prospects=0.05, welcome=0.7, orders=1.35, rate_shape=1.6, drop_out=(1.2, 20),
-        spend=105, lines=1.3, sessions=2.2, coupons=0.62, cancels=0.05, returns=0.06, complaints=0.03,
+        "bargain_hunter", 0.24, prospects=0.05, welcome=0.7, orders=1.85, rate_shape=1.6, drop_out=(1.2, 20),
+        spend=105, lines=1.35, sessions=1.3, coupons=0.62, cancels=0.05, returns=0.06, complaints=0.03,
         wave=0.15, wave_peak_day=320, weekend=1.1, feasts=1.3,
         taste=(1.6, 0.9, 0.8, 0.5, 0.6, 0.8, 0.3, 0.5), order_channels=(1.6, 1.6, 0.3, 1.0),
         media=(1.6, 1.8, 0.8, 0.6, 1.6, 0.4), content=(2, 5, 2, 1.6, 1.0, 1.6, 1.2, 0.5, 1.0),
@@ -89,8 +89,8 @@ TYPES = (
         source=(0.20, 0.30, 0.30, 0.10, 0.05, 0.05), born=(1989, 10),
     ),
     LatentType(
-        "gifter", 0.15, prospects=0.04, welcome=0.6, orders=0.75, rate_shape=2.0, drop_out=(1.1, 16),
-        spend=280, lines=1.5, sessions=0.8, coupons=0.18, cancels=0.02, returns=0.05, complaints=0.02,
+        "gifter", 0.15, prospects=0.04, welcome=0.6, orders=1.0, rate_shape=2.0, drop_out=(1.1, 16),
+        spend=280, lines=1.55, sessions=0.5, coupons=0.18, cancels=0.02, returns=0.05, complaints=0.02,
         wave=0.55, wave_peak_day=350, weekend=1.3, feasts=2.2,
         taste=(0.6, 0.8, 1.0, 0.4, 2.2, 0.7, 0.9, 0.7), order_channels=(2.2, 1.0, 1.0, 0.5),
         media=(2.2, 0.8, 1.6, 1.2, 0.4, 0.3), content=(3, 5, 2, 1.0, 0.4, 0.8, 0.5, 1.4, 0.5),
@@ -98,8 +98,8 @@ TYPES = (
         source=(0.36, 0.24, 0.12, 0.16, 0.08, 0.04), born=(1978, 13),
     ),
     LatentType(
-        "browser", 0.20, prospects=0.35, welcome=0.25, orders=0.40, rate_shape=1.2, drop_out=(1.0, 9),
-        spend=125, lines=0.8, sessions=3.4, coupons=0.25, cancels=0.04, returns=0.05, complaints=0.02,
+        "browser", 0.20, prospects=0.35, welcome=0.25, orders=0.5, rate_shape=1.2, drop_out=(1.0, 9),
+        spend=125, lines=0.8, sessions=2.1, coupons=0.25, cancels=0.04, returns=0.05, complaints=0.02,
         wave=0.08, wave_peak_day=340, weekend=1.25, feasts=0.8,
         taste=(0.8, 0.5, 0.9, 0.9, 0.4, 0.4, 0.8, 1.6), order_channels=(1.0, 2.4, 0.2, 1.4),
         media=(0.8, 1.8, 0.3, 1.2, 2.0, 1.6), content=(3, 4, 1.2, 0.5, 0.4, 1.6, 0.6, 2.2, 3.4),
@@ -107,8 +107,8 @@ TYPES = (
         source=(0.22, 0.16, 0.42, 0.10, 0.04, 0.06), born=(1996, 8),
     ),
     LatentType(
-        "one_off", 0.18, prospects=0.0, welcome=0.9, orders=0.45, rate_shape=1.5, drop_out=(6.0, 3.0),
-        spend=140, lines=0.7, sessions=0.5, coupons=0.30, cancels=0.06, returns=0.10, complaints=0.06,
+        "one_off", 0.18, prospects=0.0, welcome=0.9, orders=0.5, rate_shape=1.5, drop_out=(6.0, 3.0),
+        spend=140, lines=0.7, sessions=0.35, coupons=0.30, cancels=0.06, returns=0.10, complaints=0.06,
         wave=0.12, wave_peak_day=330, weekend=1.1, feasts=1.0,
         taste=(0.7, 0.8, 0.7, 0.8, 0.7, 0.5, 0.7, 1.2), order_channels=(2.2, 1.0, 0.5, 0.7),
         media=(2.4, 0.9, 0.5, 0.6, 0.9, 0.5), content=(3, 5, 2, 1.2, 0.6, 1.2, 1.0, 0.6, 0.8),
@@ -116,8 +116,8 @@ TYPES = (
         source=(0.22, 0.36, 0.24, 0.06, 0.07, 0.05), born=(1987, 12),
     ),
     LatentType(
-        "wholesaler", 0.05, prospects=0.01, welcome=0.8, orders=3.6, rate_shape=4.0, drop_out=(1.1, 60),
-        spend=1500, lines=3.0, sessions=0.6, coupons=0.06, cancels=0.02, returns=0.015, complaints=0.02,
+        "wholesaler", 0.05, prospects=0.01, welcome=0.8, orders=4.9, rate_shape=4.0, drop_out=(1.1, 60),
+        spend=1500, lines=3.0, sessions=0.35, coupons=0.06, cancels=0.02, returns=0.015, complaints=0.02,
         wave=0.05, wave_peak_day=300, weekend=0.35, feasts=0.2,
         taste=(0.5, 1.5, 0.4, 0.4, 0.4, 2.0, 0.4, 0.8), order_channels=(4.0, 0.5, 0.6, 0.2),
         media=(4.0, 0.5, 1.2, 0.6, 0.15, 0.15), content=(3, 6, 3, 1.6, 0.3, 0.3, 0.2, 0.6, 0.2),

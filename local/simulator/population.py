@@ -14,7 +14,7 @@ from scipy import special
 
 from local.simulator import draws
 from local.simulator.clock import DAY, FOREVER, start_of
-from local.simulator.latent_types import MEAN_VALUE_SHAPE, TYPES, along_types
+from local.simulator.latent_types import MEAN_VALUE_SHAPE, ORDER_CHANNELS, TYPES, along_types
 from local.simulator.settings import Settings
 
 BRANDS = ("Hearth", "Northwind", "Lantern", "Willow", "Plain & Co")
@@ -60,6 +60,12 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    @property
+    def cancelled_share(self) -> np.ndarray:
+        """Of each one's orders (n,): none of those in the store."""
+        in_store = np.diff(self.channel_sums, axis=1, prepend=0)[:, ORDER_CHANNELS.index("store")]
+        return along_types("cancels")[self.kind] * (1 - in_store)
 
     def take(self, chosen: np.ndarray) -> "Population":
         """Some of the customers, by place or by flag."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from local.simulator import draws
-from local.simulator.clock import FOREVER, Calendar
+from local.simulator.clock import Calendar
 from local.simulator.population import Memory, Population
 
 # Numbers of a customer's orders within a block: those of the plain process, those that a campaign added, the welcome.
@@ -140,9 +140,3 @@ def _numbers(counts: np.ndarray) -> np.ndarray:
 
 def _joined(*parts: tuple[np.ndarray, ...]) -> list[np.ndarray]:
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-
-
-def no_pull(count: int) -> Pull:
-    """Nobody is treated."""
-    never = np.full(count, FOREVER)
-    return Pull(np.ones(count), never, never)

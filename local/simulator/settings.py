@@ -10,6 +10,7 @@ VERSION = 1
 BLOCK_DAYS = 28
 LAST_DAY = date(2026, 6, 30)
 DAYS = 546
+MOST_DAYS = 20_000
 
 _SHARES = (
     "contact_share",
@@ -58,8 +59,8 @@ class Settings:
         checks = {
             "seed": 0 <= self.seed < 2**63,
             "customers": 1 <= self.customers <= 50_000_000,
-            "first_day": date(1990, 1, 1) <= self.first_day <= date(2150, 1, 1),
-            "span_days": 1 <= self.span_days <= 20_000,
+            "first_day": date(1971, 1, 1) <= self.first_day <= date(2100, 1, 1),
+            "span_days": 1 <= self.span_days <= MOST_DAYS,
             "products": 50 <= self.products <= 100_000,
             "purchases": 0 <= self.purchases <= 5,
             "sessions": 0 <= self.sessions <= 20,
@@ -73,7 +74,11 @@ class Settings:
 
     @classmethod
     def until(cls, last_day: date, days: int, **others) -> "Settings":
-        """The settings of a shop whose first `days` days end with `last_day`, with all its customers by then."""
+        """The settings of a shop whose first `days` days end with `last_day`, with all its customers by then.
+
+        :raises ValueError: there are no days, or too many.
+        """
+        check_days(days)
         return cls(first_day=last_day - timedelta(days=days - 1), span_days=days, **others)
 
     def as_json(self) -> str:
@@ -96,3 +101,12 @@ class Settings:
     def fingerprint(self) -> str:
         """Stands for the sha256 of a file: two shops with the same one are the same, if not equally old."""
         return hashlib.sha256(f"simulated shop: {self.as_json()}".encode()).hexdigest()
+
+
+def check_days(days: int) -> None:
+    """Refuses what no shop can live or grow by.
+
+    :raises ValueError: `days` is below 1, or above MOST_DAYS.
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise ValueError(f"a simulated shop grows by 1 to {MOST_DAYS:,} days, not by {days:,}")
