@@ -1,13 +1,16 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load run psql warehouse-url test lint lock ready dev-ready installed
+.PHONY: help demo up down status load simulate run psql warehouse-url test lint lock ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
 override export DAG := $(value DAG)
 override export DAY := $(value DAY)
 override export CONF := $(value CONF)
+override export CUSTOMERS := $(value CUSTOMERS)
+override export DAYS := $(value DAYS)
+override export SEED := $(value SEED)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -26,8 +29,11 @@ down: installed  ## stop what `make up` started
 status: installed  ## what runs, and where
 	@$(LOCAL) status
 
-load: ready  ## fill the shop: DATA=<file>, or without it a small generated shop
+load: ready  ## fill the shop: DATA=<file>, or without it a simulated shop, if there is none yet
 	@$(LOCAL) load $(if $(DATA),--data "$$DATA")
+
+simulate: ready  ## let the simulated shop grow: [DAYS=1]; or make a new one: CUSTOMERS=<n> [DAYS=546] [SEED=<n>]
+	@$(LOCAL) simulate $(if $(CUSTOMERS),--customers="$$CUSTOMERS") $(if $(DAYS),--days="$$DAYS") $(if $(SEED),--seed="$$SEED")
 
 run: installed  ## run a DAG for a day and follow it: DAG=<dag_id> DAY=<yyyy-mm-dd> [CONF=<json>]
 	@$(LOCAL) run --dag="$$DAG" --day="$$DAY" --conf="$$CONF"

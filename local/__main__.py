@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: `python -m local up | down | status | load | demo | run | psql | warehouse-url`.
+"""The commands behind the Makefile: `python -m local up | down | status | load | simulate | demo | run | ...`.
 
 Exit status: 0 done, 1 failed (the cause is the last thing printed), 2 a mistake in what was asked, 130 Ctrl-C.
 Imports are late, as `warehouse-url` is used in scripts and should answer at once.
@@ -68,6 +68,13 @@ def load(options: argparse.Namespace) -> int:
     return _refusing_wrong_files(lambda: fill(Stack(), options.data))
 
 
+def simulate(options: argparse.Namespace) -> None:
+    from local.simulator.command import simulate as fill_or_grow
+    from local.stack import Stack
+
+    fill_or_grow(Stack(), options.customers, options.days, options.seed)
+
+
 def demo(options: argparse.Namespace) -> int:
     from local.demo import demo as whole_demo
     from local.stack import Stack
@@ -110,6 +117,13 @@ def a_dag_id(text: str) -> str:
     if not DAG_ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"DAG must be the id of a DAG, such as segment_customers_daily, not {text!r}")
     return text
+
+
+def a_number(text: str) -> int:
+    """Argument type: a whole number in digits."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"CUSTOMERS, DAYS and SEED must be whole numbers, not {text!r}")
+    return int(text)
 
 
 def a_day(text: str) -> date:
@@ -165,8 +179,12 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name).set_defaults(command=command)
     for name, command in (("load", load), ("demo", demo)):
         part = commands.add_parser(name)
-        part.add_argument("--data", help="a data set's file; without it a small generated shop")
+        part.add_argument("--data", help="a data set's file; without it a simulated shop")
         part.set_defaults(command=command)
+    part = commands.add_parser("simulate")
+    for name in ("customers", "days", "seed"):
+        part.add_argument(f"--{name}", type=a_number)
+    part.set_defaults(command=simulate)
     part = commands.add_parser("run")
     part.add_argument("--dag", type=a_dag_id, required=True)
     part.add_argument("--day", type=a_day, required=True)

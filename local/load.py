@@ -1,8 +1,9 @@
 """
-Fills the practice shop, schema `shop`, with a real data set or a generated one, losing nothing.
+Fills the practice shop, schema `shop`, with a real data set, losing nothing, or with a simulated one.
 
 Every line of the source is one row of `shop.order_items` or one row of `quarantine.rows`. The shop is replaced in one
-transaction: until its end, and after any failure, readers see the shop that was there before.
+transaction: after any failure, and until its end, readers see the shop that was there before; for a simulated one,
+which may be large, they wait.
 """
 
 import json
@@ -15,13 +16,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from local import cdnow, generated_shop, online_retail
+from local import cdnow, online_retail
 from local.shop import QUARANTINE_COLUMNS, Shop
+from local.simulator import practice_shop
+from local.simulator.settings import DAYS, Settings
 from local.source_file import Progress, SourceFile, WrongFile, open_source
 from segmentation import sql, tables, warehouse
 
 LOCAL_SQL = Path(__file__).resolve().parent / "sql"
 SHOP_DDL = LOCAL_SQL / "shop.sql"
+CLEAR = LOCAL_SQL / "clear_shop.sql"
 
 _LOADED = """
 select source, lines, customers, orders, order_items, quarantined, all_reasons, returns_applied, day
@@ -54,25 +58,48 @@ class Report:
 
 
 def load(data: str | None, dsn: str, progress: Progress | None = None) -> Report:
-    """Replaces the shop in the database `dsn` by the data set in the file `data`, or by the generated shop.
+    """Replaces the shop in the database `dsn` by the data set in the file `data`, or sees to a simulated one.
 
-    :param data: path of an Online Retail, Online Retail II or CDNOW file, plain or gzipped; None for the generated
-        shop.
+    :param data: path of an Online Retail, Online Retail II or CDNOW file, plain or gzipped; None for a simulated shop:
+        the one that is there, whatever its size and age, or else a small one.
     :param progress: called as progress(what is being done, done, total), in units of that step.
     :raises WrongFile: the file is none of these, or nothing in it can be loaded. Nothing was changed.
     """
     progress = progress or _silent
     if data is None:
-        sha256, make = generated_shop.fingerprint(), lambda: generated_shop.shop(progress)
-        source = generated_shop.SOURCE
-    else:
-        file = open_source(Path(data).expanduser())
-        sha256, make = file.sha256, _reader(file, progress)
-        source = file.name
+        return _simulated(dsn) or simulate(dsn, Settings(), DAYS, progress)
+    file = open_source(Path(data).expanduser())
+    make = _reader(file, progress)
     with warehouse.connect(dsn) as connection:
-        report = _already_loaded(connection, source, sha256)
-    if report is None:
-        report = _replace(dsn, make(), sha256, progress)
+        report = _already_loaded(connection, file.name, file.sha256)
+    return report or _replace(dsn, make(), file.sha256, progress)
+
+
+def simulate(dsn: str, settings: Settings, days: int, progress: Progress | None = None) -> Report:
+    """Replaces the shop by the first `days` days of a simulated one; each order line counts as a line of its source.
+
+    :raises ValueError: there are no days, or too many.
+    """
+    progress = progress or _silent
+    with warehouse.connect(dsn) as connection:
+        warehouse.execute(connection, practice_shop.LOCK)
+        apply_contract(connection)
+        practice_shop.clear(connection)
+        warehouse.run_script(connection, CLEAR.read_text(encoding="utf-8"))
+        rows = practice_shop.create(connection, settings, days, progress)
+        report = Report(
+            source=practice_shop.SOURCE,
+            lines=rows["shop.order_items"],
+            customers=rows["shop.customers"],
+            orders=rows["shop.orders"],
+            order_items=rows["shop.order_items"],
+            quarantined={},
+            all_reasons={},
+            returns_applied=0,
+            day=settings.first_day + timedelta(days=days),
+            is_new=True,
+        )
+        _record(connection, report, settings.fingerprint())
     return report
 
 
@@ -99,6 +126,16 @@ def _reader(file: SourceFile, progress: Progress) -> Callable[[], Shop]:
     )
 
 
+def _simulated(dsn: str) -> Report | None:
+    """The report on the simulated shop that is there, None if there is none that this version could let grow."""
+    with warehouse.connect(dsn) as connection:
+        try:
+            shop = practice_shop.find(connection)
+        except ValueError:
+            return None
+        return _already_loaded(connection, practice_shop.SOURCE, shop.settings.fingerprint()) if shop else None
+
+
 def _already_loaded(connection, source: str, sha256: str) -> Report | None:
     if warehouse.fetch(connection, "select to_regclass('quarantine.loads')")[0][0] is None:
         return None
@@ -111,10 +148,11 @@ def _replace(dsn: str, shop: Shop, sha256: str, progress: Progress) -> Report:
     report = _report(shop)
     total = shop.lines + len(shop.refused.line_no)
     with warehouse.connect(dsn) as connection:
-        warehouse.execute(connection, "select pg_advisory_xact_lock(hashtext('fenqun: load the shop'))")
+        warehouse.execute(connection, practice_shop.LOCK)
         apply_contract(connection)
         progress("writing: clearing the shop", 0, total)
-        warehouse.run_script(connection, (LOCAL_SQL / "clear_shop.sql").read_text(encoding="utf-8"))
+        warehouse.run_script(connection, CLEAR.read_text(encoding="utf-8"))
+        practice_shop.forget(connection)
         done = 0
         for name, entity in tables.ENTITIES.items():
             if name in shop.tables:
@@ -159,4 +197,4 @@ def _silent(text: str, done: int, total: int) -> None:
     """The progress of a load that nobody watches."""
 
 
-__all__ = ["Report", "WrongFile", "apply_contract", "load"]
+__all__ = ["Report", "WrongFile", "apply_contract", "load", "simulate"]

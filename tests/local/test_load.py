@@ -2,13 +2,15 @@
 
 import gzip
 import threading
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from local.load import Report, WrongFile, load
+from local.load import Report, WrongFile, load, simulate
+from local.simulator import practice_shop
+from local.simulator.settings import Settings
 from segmentation import tables, warehouse
 from tests.local.samples import CDNOW_LINE, DIRTY_LINES, as_csv, cancellation, line
 
@@ -172,15 +174,37 @@ def test_a_gzip_is_loaded_like_the_file_in_it(warehouse_dsn, retail, tmp_path):
     assert load(str(packed), warehouse_dsn).order_items == 2
 
 
-def test_the_generated_shop(warehouse_dsn):
+def test_the_simulated_shop_is_made_once_and_kept(warehouse_dsn):
     report = load(None, warehouse_dsn)
 
-    assert report.source == "generated shop"
+    assert report.source == "simulated shop"
     assert (report.lines, report.quarantined, report.day) == (report.order_items, {}, date(2026, 7, 1))
-    assert fetch(
-        warehouse_dsn, "select count(*), count(*) filter (where not profiling_consent) > 0 from shop.customers"
-    )[0] == (2_000, True)
+    assert 1_900 < report.customers < 2_000
+    for name in TABLES:
+        assert fetch(warehouse_dsn, f"select count(*) > 0 from shop.{name}") == [(True,)]
     assert load(None, warehouse_dsn) == Report(**vars(report) | {"is_new": False})
+
+
+def test_a_simulated_shop_that_has_grown_is_kept_too(warehouse_dsn):
+    simulate(warehouse_dsn, Settings(customers=50, products=50), 100)
+    practice_shop.grow(warehouse_dsn, 3, lambda *_: None)
+
+    report = load(None, warehouse_dsn)
+
+    assert (report.is_new, report.day) == (False, Settings().first_day + timedelta(days=103))
+    assert fetch(warehouse_dsn, "select count(*) from shop.orders") == [(report.orders,)]
+    assert fetch(warehouse_dsn, "select count(*) from shop.order_items") == [(report.lines,)]
+
+
+def test_a_file_and_a_simulated_shop_replace_each_other(warehouse_dsn, retail):
+    load(retail, warehouse_dsn)
+    assert load(None, warehouse_dsn).is_new
+    assert fetch(warehouse_dsn, "select source from quarantine.loads") == [("simulated shop",)]
+    assert fetch(warehouse_dsn, "select count(*) from quarantine.rows") == [(0,)]
+
+    assert load(retail, warehouse_dsn).is_new
+    assert fetch(warehouse_dsn, "select to_regclass('truth.customers')") == [(None,)]
+    assert fetch(warehouse_dsn, "select count(*) from shop.events") == [(0,)]
 
 
 @pytest.mark.parametrize("table", ["customers", "orders", "order_items"])

@@ -1,0 +1,85 @@
+"""`make simulate`: a new practice shop of a wanted size, or some more days of the one that is there."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.progress import TaskID
+
+from local import load, reset
+from local.errors import StackError
+from local.simulator import practice_shop
+from local.simulator.settings import DAYS, LAST_DAY, Settings
+from local.simulator.simulation import Progress
+from local.stack import Stack
+from segmentation import warehouse
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def simulate(stack: Stack, customers: int | None, days: int | None, seed: int | None) -> None:
+    """Adds `days` days (1) to the simulated shop in the stack's warehouse; or makes a new one.
+
+    A new one is made where there is none, and where `customers` or `seed` is given: it replaces what is in the shop,
+    what was derived from that is forgotten, and its `days` days (546) end with LAST_DAY.
+
+    :raises StackError: the stack is down; the shop that is there cannot grow; a number is out of its range.
+    """
+    dsn = stack.addresses().warehouse
+    begun = time.monotonic()
+    try:
+        if customers is None and seed is None and _is_there(dsn):
+            _grow(dsn, 1 if days is None else days)
+        else:
+            _create(stack, dsn, customers, DAYS if days is None else days, seed)
+    except ValueError as error:
+        raise StackError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+    console.print(
+        f"  {time.monotonic() - begun:.1f} s, {_peak_gib():.2f} GiB of memory at most, the database's left out"
+    )
+
+
+def _peak_gib() -> float:
+    units_a_gib = 1024**3 if sys.platform == "darwin" else 1024**2
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_a_gib
+
+
+def _is_there(dsn: str) -> bool:
+    with warehouse.connect(dsn) as connection:
+        return practice_shop.find(connection) is not None
+
+
+def _grow(dsn: str, days: int) -> None:
+    with _progress() as progress:
+        shop = practice_shop.grow(dsn, days, progress)
+    console.print(f"The simulated shop is {days} day{'s' * (days != 1)} older: its last day is {shop.last_day}")
+    console.print(f"  the first day that knows them all: {shop.last_day + timedelta(days=1)}")
+
+
+def _create(stack: Stack, dsn: str, customers: int | None, days: int, seed: int | None) -> None:
+    wanted = {"customers": customers, "seed": seed}
+    settings = Settings.until(LAST_DAY, days, **{name: value for name, value in wanted.items() if value is not None})
+    with _progress() as progress:
+        report = load.simulate(dsn, settings, days, progress)
+    console.print(f"Simulated {days:,} days of a shop: {report.customers:,} customers, {report.orders:,} orders")
+    console.print(f"  the first day that knows them all: {report.day}")
+    reset.forget_previous_shop(stack, console.print)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar a step; where there is no terminal, nothing."""
+    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def update(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step)
+            bars.update(tasks[step], completed=done, total=max(total, 1))
+
+        yield update

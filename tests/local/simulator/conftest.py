@@ -1,0 +1,78 @@
+"""Simulated shops in databases of their own, made once."""
+
+import itertools
+from collections.abc import Callable
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from local import load
+from local.simulator import practice_shop
+from local.simulator.settings import Settings
+from local.simulator.simulation import Simulation
+from segmentation import warehouse
+
+_names = (f"simulated_{number}" for number in itertools.count(1))
+# Plenty of everything that is rare.
+DIRTY = Settings(
+    seed=7,
+    customers=800,
+    first_day=date(2025, 9, 1),
+    span_days=120,
+    products=60,
+    campaigns_per_block=2,
+    late_orders_share=0.05,
+    late_sessions_share=0.05,
+    deleted_orders_share=0.02,
+    deleted_customers_a_year=0.3,
+)
+
+
+def silent(text: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def everything(settings: Settings, days: int) -> dict[str, pa.Table]:
+    """All tables of the first days of a shop, without a database."""
+    parts: dict[str, list[pa.Table]] = {}
+    for name, table in Simulation.new(settings, days).pieces(silent):
+        parts.setdefault(name, []).append(table)
+    return {name: pa.concat_tables(tables) for name, tables in parts.items()}
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_server) -> Callable[[], str]:
+    """Makes a database with the shop's empty tables; returns its DSN."""
+
+    def make() -> str:
+        name = next(_names)
+        with warehouse.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+            warehouse.execute(connection, f"create database {warehouse.identifier(name)}")
+        dsn = postgres_server.url(name)
+        with warehouse.connect(dsn) as connection:
+            load.apply_contract(connection)
+        return dsn
+
+    return make
+
+
+def create(dsn: str, settings: Settings, days: int) -> dict[str, int]:
+    with warehouse.connect(dsn) as connection:
+        return practice_shop.create(connection, settings, days, silent)
+
+
+def fetch(dsn: str, query: str) -> list[tuple]:
+    with warehouse.connect(dsn) as connection:
+        return warehouse.fetch(connection, query)
+
+
+@pytest.fixture(scope="session")
+def big_shop(new_database) -> tuple[str, Settings]:
+    """20,000 customers over half a year, with the usual dirt and many campaigns."""
+    settings = Settings.until(
+        date(2026, 6, 30), 168, customers=20_000, campaigns_per_block=2, contact_share=0.6, seed=11
+    )
+    dsn = new_database()
+    create(dsn, settings, 168)
+    return dsn, settings
