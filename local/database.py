@@ -7,11 +7,9 @@ a role of its own that cannot see into the others'. CRM logins are members of `c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from local.postgres import Postgres
 
-SHOP_DDL = Path(__file__).with_name("sql") / "shop.sql"
 OWNERS = {"airflow": "airflow", "mlflow": "mlflow", "warehouse": "postgres"}  # database -> role
 
 WAREHOUSE_GRANTS = """
@@ -20,6 +18,9 @@ grant create on database warehouse to pipeline;
 grant usage on schema shop to pipeline;
 grant select on all tables in schema shop to pipeline;
 alter default privileges in schema shop grant select on tables to pipeline;
+-- The gates write there as well as the loaders, which are the superuser.
+alter schema quarantine owner to pipeline;
+alter table quarantine.rows owner to pipeline;
 """
 
 
@@ -29,6 +30,7 @@ def prepare(postgres: Postgres, passwords: Mapping[str, str]) -> None:
     :param passwords: password per role that may log in: airflow, mlflow, pipeline.
     :raises psycopg2.Error: the server refuses a statement.
     """
+    from local import load
     from segmentation import warehouse
 
     with warehouse.connect(postgres.url(), autocommit=True) as connection:
@@ -47,8 +49,7 @@ def prepare(postgres: Postgres, passwords: Mapping[str, str]) -> None:
             if owner != "postgres":
                 warehouse.execute(connection, f"revoke all on database {name} from public")
     with warehouse.connect(postgres.url("warehouse")) as connection:
-        if SHOP_DDL.exists():
-            warehouse.run_script(connection, SHOP_DDL.read_text())
+        load.apply_contract(connection)
         warehouse.run_script(connection, WAREHOUSE_GRANTS)
 
 

@@ -9,9 +9,8 @@ import datetime as dt
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from segmentation import engine, lake, settings, tables
+from segmentation import engine, history, lake, settings, tables
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
@@ -21,7 +20,7 @@ class NoHistoryError(FinalError):
 
 
 def build_features(day: dt.date, stores: Stores) -> int:
-    """Writes `feat.customer_daily` of one day from that day's `raw.*`.
+    """Writes `feat.customer_daily` of one day from `raw.*` as known for that day.
 
     :returns: rows written, one per customer with profiling consent who signed up before the day.
     """
@@ -33,8 +32,8 @@ def build_features(day: dt.date, stores: Stores) -> int:
 def build_training_examples(day: dt.date, stores: Stores, config: settings.Training | None = None) -> dict[str, int]:
     """Writes `feat.training_examples` of one day: the features at that day and at past cutoffs, with their outcomes.
 
-    The newest rows (cutoff = day) have no outcome yet; clustering uses them. Everything comes from the `raw.*` of
-    `day`, so the same day gives the same examples.
+    The newest rows (cutoff = day) have no outcome yet; clustering uses them. Everything comes from `raw.*` as known
+    for `day`, so the same day gives the same examples.
 
     :returns: cutoff -> rows.
     :raises NoHistoryError: there are no orders before the day.
@@ -69,18 +68,21 @@ def cutoffs(day: dt.date, first_order: dt.date, config: settings.Training) -> li
 
 
 def first_order_day(day: dt.date, stores: Stores) -> dt.date:
-    """The day of the first order in that day's `raw.orders`.
+    """The day of the first order that the day knows.
 
     :raises NoHistoryError: there is none.
     """
-    first = pc.min(lake.read(stores.lake, tables.ORDERS.table, day, ["ordered_at"])["ordered_at"]).as_py()
+    orders = history.known(stores, tables.ORDERS.name, day)
+    found = pa.Table.from_batches(engine.run("features", "first_order", {tables.ORDERS.table: orders}, {}))
+    first = found["ordered_at"][0].as_py()
     if first is None:
         raise NoHistoryError(f"{tables.ORDERS.table} of {day} is empty: there is nothing to learn from")
     return first.date()
 
 
-def _raw(raw_day: dt.date, stores: Stores) -> dict[str, str]:
-    return {entity.table: lake.existing(stores.lake, entity.table, raw_day) for entity in tables.ENTITIES.values()}
+def _raw(raw_day: dt.date, stores: Stores) -> dict[str, engine.Input]:
+    known = {entity.table: history.known(stores, name, raw_day) for name, entity in tables.ENTITIES.items()}
+    return {**known, tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name)}
 
 
 def _features(raw_day: dt.date, as_of: dt.date, stores: Stores) -> Iterator[pa.RecordBatch]:

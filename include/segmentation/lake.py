@@ -8,7 +8,7 @@ moved into place when it is whole: a reader sees the old day or the new one, and
 import datetime as dt
 import posixpath
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import fsspec
 import pyarrow as pa
@@ -41,12 +41,29 @@ def existing(lake: str, table: str, day: dt.date) -> str:
     return target
 
 
-def write(lake: str, table: str, day: dt.date, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+def write(
+    lake: str,
+    table: str,
+    day: dt.date,
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    notes: Callable[[], Mapping[str, str]] | None = None,
+) -> int:
     """Replaces a table's day by the batches, atomically; memory is bounded by one batch.
 
+    :param notes: called when all batches are written; what it returns is kept in the file's metadata.
     :returns: rows written.
     """
-    target = path(lake, table, day)
+    return write_file(path(lake, table, day), batches, schema, notes)
+
+
+def write_file(
+    target: str,
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    notes: Callable[[], Mapping[str, str]] | None = None,
+) -> int:
+    """Like `write`, for a file that is named in full."""
     filesystem, plain = fsspec.core.url_to_fs(target)
     filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
     _drop_leftovers(filesystem, plain)
@@ -57,6 +74,8 @@ def write(lake: str, table: str, day: dt.date, batches: Iterable[pa.RecordBatch]
             for batch in batches:
                 writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)
                 rows += batch.num_rows
+            if notes:
+                writer.add_key_value_metadata(dict(notes()))
         filesystem.mv(unfinished, plain)
     except BaseException:
         if filesystem.exists(unfinished):
@@ -81,6 +100,28 @@ def open_parquet(lake: str, table: str, day: dt.date) -> pq.ParquetFile:
     """
     filesystem, plain = fsspec.core.url_to_fs(existing(lake, table, day))
     return pq.ParquetFile(filesystem.open(plain, "rb"))
+
+
+def batches_of(target: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """A file in pieces of so many rows."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    with filesystem.open(plain, "rb") as file:
+        yield from pq.ParquetFile(file).iter_batches(rows)
+
+
+def files_in(folder: str) -> list[str]:
+    """The names of the files right in a folder; none where there is no folder."""
+    filesystem, plain = fsspec.core.url_to_fs(folder)
+    if not filesystem.exists(plain):
+        return []
+    return [posixpath.basename(path) for path in filesystem.ls(plain, detail=False)]
+
+
+def remove(target: str) -> None:
+    """Removes a file; one that is not there is no error."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    if filesystem.exists(plain):
+        filesystem.rm(plain)
 
 
 def _drop_leftovers(filesystem, plain: str) -> None:

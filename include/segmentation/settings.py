@@ -5,24 +5,29 @@ Every number can be overridden by the environment, e.g. `SEGMENTATION_CLUSTER__K
 right is refused at start with its name (pydantic's ValidationError).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from segmentation import tables
 
 
 @dataclass(frozen=True)
 class Stores:
     """Where a run reads and writes. The DSNs hold passwords, so they are passed in and never shown.
 
-    :param warehouse: DSN of the shop's warehouse, read only.
+    :param warehouse: the shop's warehouse, read only: a Postgres DSN, or what opens a DB-API connection.
     :param marketing: DSN of the database with schema `marketing`.
     :param lake: folder or object-store URI under which the Parquet tables lie.
     :param registry: address of the MLflow server.
     """
 
-    warehouse: str = field(repr=False)
+    warehouse: str | Callable[[], Any] = field(repr=False)
     marketing: str = field(repr=False)
     lake: str
     registry: str
@@ -37,6 +42,72 @@ class Engine(_Group):
 
     threads: int = Field(2, ge=1)
     memory_limit: str = Field("3GB", pattern=r"^\d+(MB|GB)$")
+
+
+class Extract(_Group):
+    """How the source is read."""
+
+    overlap_minutes: int = Field(60, ge=0, description="read again behind the watermark: transactions that ended late")
+    finds_deletions: bool = Field(True, description="compare keys with the source when row counts do not add up")
+
+
+class History(_Group):
+    """How the history is kept small in files."""
+
+    files_per_merge: int = Field(8, ge=2)
+    merge_rows: int = Field(500_000, ge=1_000, description="rows in memory while files are merged")
+
+
+class Gates(_Group):
+    """The gates: what is not said in `include/expectations/`."""
+
+    rules: dict[str, dict[str, Any]] = Field(
+        {}, description='changes to rules, e.g. {"raw.orders: the newest row is too old": {"max_value": 30}}'
+    )
+    future_days: int = Field(1, ge=0, description="events may be this far after all that the extract has seen")
+    planned_days: int = Field(1_100, ge=0, description="the same, for what is planned ahead: campaigns, launches")
+    few_rows: int = Field(20, ge=1, description="fewer broken rows than this are no matter for the table as a whole")
+    history_days: int = Field(28, ge=7, description="the recent days that volume and drift are compared with")
+    min_rows_a_day: int = Field(20, ge=1, description="median below which a day's volume is not judged")
+    min_rows_drift: int = Field(200, ge=1, description="rows on each side without which drift is not judged")
+    sample_rows: int = Field(20_000, ge=100, description="accepted rows that Great Expectations checks once more")
+    keys_a_pass: int = Field(8_000_000, ge=1_000, description="keys that are compared at once to find duplicates")
+    memory_limit: str = Field("1200MB", pattern=r"^\d+(MB|GB)$")
+    data_docs: str | None = Field(None, description="folder of the Data Docs; None: data_docs beside the lake")
+
+
+class CleanColumn(_Group):
+    """What is done to one numeric column before the rules look at it."""
+
+    missing: Literal["keep", "drop", "mean", "median", "model"] = "keep"
+    outliers: Literal["keep", "winsorise", "quarantine"] = "keep"
+    z_score: float = Field(4.0, gt=0, description="how many standard deviations from the mean an outlier begins")
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds numbers."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+class Clean(_Group):
+    """Missing values and outliers; nothing is mended unless it is asked for."""
+
+    columns: dict[str, CleanColumn] = Field({}, description='e.g. {"orders.discount_amount": {"missing": "median"}}')
+    fit_rows: int = Field(50_000, ge=100, description="rows that mean, median, spread and model are taken from")
+    model_rounds: int = Field(10, ge=1, description="rounds of the iterative imputer")
+    seed: int = 20_261
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, columns):
+        for name in columns:
+            entity, _, column = name.partition(".")
+            known = tables.ENTITIES.get(entity)
+            if known is None or column not in known.schema.names:
+                raise ValueError(f"{name}: there is no such column in the source contract")
+            if not is_number(known.schema.field(column).type) or column in known.key:
+                raise ValueError(f"{name}: only numbers can be filled in or be outliers")
+        return columns
 
 
 class Training(_Group):
@@ -102,6 +173,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SEGMENTATION_", env_nested_delimiter="__", frozen=True)
 
     engine: Engine = Engine()
+    extract: Extract = Extract()
+    history: History = History()
+    gates: Gates = Gates()
+    clean: Clean = Clean()
     training: Training = Training()
     cluster: Cluster = Cluster()
     score: Score = Score()

@@ -14,23 +14,39 @@ _MONEY = pa.decimal128(14, 2)
 
 @dataclass(frozen=True)
 class Entity:
-    """One kind of row that the pipeline reads from a shop, as the source contract (docs/contract.md) has it."""
+    """One kind of row that the pipeline reads from a shop, as the source contract (docs/contract.md) has it.
+
+    `time` says when the thing happened (None: it has no time of its own). `is_append_only`: rows are never deleted.
+    """
 
     name: str
     key: tuple[str, ...]
     schema: pa.Schema
     required: bool = False
+    time: str | None = None
+    is_append_only: bool = False
 
     @property
     def table(self) -> str:
-        """The lake table that the extract writes, e.g. `raw.orders`."""
+        """What the stages after the gate read, e.g. `raw.orders`: the entity as known for a day."""
         return f"raw.{self.name}"
+
+    @property
+    def staged(self) -> str:
+        """The lake table that the extract writes, e.g. `staged.orders`: what a day brought, not yet accepted."""
+        return f"staged.{self.name}"
+
+    @property
+    def staged_schema(self) -> pa.Schema:
+        """The contract's columns and `is_deleted`: the source no longer has the key, the other columns are null."""
+        return self.schema.append(pa.field("is_deleted", pa.bool_()))
 
 
 CUSTOMERS = Entity(
     "customers",
     key=("customer_id",),
     required=True,
+    time="signed_up_at",
     schema=pa.schema(
         [
             ("customer_id", pa.string()),
@@ -52,6 +68,7 @@ CUSTOMERS = Entity(
 PRODUCTS = Entity(
     "products",
     key=("product_id",),
+    time="launched_at",
     schema=pa.schema(
         [
             ("product_id", pa.string()),
@@ -70,6 +87,7 @@ ORDERS = Entity(
     "orders",
     key=("order_id",),
     required=True,
+    time="ordered_at",
     schema=pa.schema(
         [
             ("order_id", pa.string()),
@@ -100,7 +118,93 @@ ORDER_ITEMS = Entity(
     ),
 )
 
-ENTITIES = {entity.name: entity for entity in (CUSTOMERS, PRODUCTS, ORDERS, ORDER_ITEMS)}
+EVENTS = Entity(
+    "events",
+    key=("event_id",),
+    time="occurred_at",
+    is_append_only=True,
+    schema=pa.schema(
+        [
+            ("event_id", pa.string()),
+            ("customer_id", pa.string()),
+            ("occurred_at", _TIME),
+            ("event_type", pa.string()),
+            ("channel", pa.string()),
+            ("session_id", pa.string()),
+            ("product_id", pa.string()),
+            ("dwell_seconds", pa.float32()),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+SUPPORT_TICKETS = Entity(
+    "support_tickets",
+    key=("ticket_id",),
+    time="opened_at",
+    schema=pa.schema(
+        [
+            ("ticket_id", pa.string()),
+            ("customer_id", pa.string()),
+            ("opened_at", _TIME),
+            ("category", pa.string()),
+            ("resolved_at", _TIME),
+            ("satisfaction", pa.int16()),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+CAMPAIGNS = Entity(
+    "campaigns",
+    key=("campaign_id",),
+    time="starts_at",
+    schema=pa.schema(
+        [
+            ("campaign_id", pa.string()),
+            ("name", pa.string()),
+            ("strategy_id", pa.string()),
+            ("channel", pa.string()),
+            ("starts_at", _TIME),
+            ("ends_at", _TIME),
+            ("cost_per_contact", pa.decimal128(14, 4)),
+            ("fixed_cost", _MONEY),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+CAMPAIGN_CONTACTS = Entity(
+    "campaign_contacts",
+    key=("campaign_id", "customer_id"),
+    time="contacted_at",
+    schema=pa.schema(
+        [
+            ("campaign_id", pa.string()),
+            ("customer_id", pa.string()),
+            ("arm", pa.string()),
+            ("contacted_at", _TIME),
+            ("opened_at", _TIME),
+            ("clicked_at", _TIME),
+            ("unsubscribed_at", _TIME),
+            ("satisfaction", pa.int16()),
+            ("updated_at", _TIME),
+        ]
+    ),
+)
+
+ENTITIES = {
+    entity.name: entity
+    for entity in (
+        CUSTOMERS,
+        PRODUCTS,
+        ORDERS,
+        ORDER_ITEMS,
+        EVENTS,
+        SUPPORT_TICKETS,
+        CAMPAIGNS,
+        CAMPAIGN_CONTACTS,
+    )
+}
+# The customers as last heard of, whatever the day: consent that was withdrawn since counts for every day
+CUSTOMERS_NOW = "raw.customers_now"
 
 # Lake, written by the pipeline, one folder a day: {LAKE_URI}/<schema>/<table>/as_of=<day>/
 CUSTOMER_FEATURES = "feat.customer_daily"
@@ -134,6 +238,11 @@ SNAPSHOTS = "marketing.snapshots"
 SEGMENT_ROWS = "marketing_internal.segment_rows"
 CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
 QUARANTINE = "quarantine.rows"
+
+# Beside it, what the pipeline keeps of itself: which batch of versions a day knows, and how far each entity was read
+ACCEPTANCES = "ops.acceptances"
+VERSIONS = "ops.versions"
+WATERMARKS = "ops.watermarks"
 
 # The published row, as the output contract has it, but for the snapshot it belongs to
 SEGMENT_COLUMNS = pa.schema(

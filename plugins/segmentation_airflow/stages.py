@@ -8,7 +8,16 @@ from segmentation_airflow.stores import stores
 
 __all__ = ["ENTITIES", "RAW_TABLES", "as_day", "extract", "stores", "validate"]
 
-ENTITIES = ["customers", "products", "orders", "order_items"]
+ENTITIES = [
+    "customers",
+    "products",
+    "orders",
+    "order_items",
+    "events",
+    "support_tickets",
+    "campaigns",
+    "campaign_contacts",
+]
 RAW_TABLES = [f"raw.{entity}" for entity in ENTITIES]
 
 

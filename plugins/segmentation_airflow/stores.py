@@ -13,14 +13,18 @@ MLFLOW = "mlflow"
 def stores():
     """Where this run reads and writes: connections `shop_warehouse`, `marketing` and `mlflow`, and `LAKE_URI`.
 
+    `shop_warehouse` may be any database with a DB-API hook; the others are Postgres and an HTTP address.
+
     :raises AirflowNotFoundException: a connection does not exist.
     :raises KeyError: `LAKE_URI` is not set.
     """
     from segmentation.settings import Stores
 
     mlflow = Connection.get(MLFLOW)
+    warehouse = Connection.get(WAREHOUSE)
     return Stores(
-        warehouse=dsn(Connection.get(WAREHOUSE)),
+        # Postgres is read by COPY; any other database that Airflow has a DB-API hook for, by that hook.
+        warehouse=dsn(warehouse) if warehouse.conn_type == "postgres" else warehouse.get_hook().get_conn,
         marketing=dsn(Connection.get(MARKETING)),
         lake=os.environ["LAKE_URI"],
         registry=f"{mlflow.conn_type}://{mlflow.host}:{mlflow.port}",

@@ -1,4 +1,4 @@
-"""Stores for one test: a lake in a folder, a registry in SQLite, and, where a test asks for it, a real Postgres."""
+"""Stores for one test: a lake in a folder, a registry in SQLite, a database of a real Postgres."""
 
 import pytest
 
@@ -12,16 +12,8 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def stores(tmp_path):
-    """A lake and a registry of this test's own; no database."""
-    return Stores(
-        warehouse="", marketing="", lake=str(tmp_path / "lake"), registry=f"sqlite:///{tmp_path / 'mlflow.db'}"
-    )
-
-
-@pytest.fixture
-def database_stores(tmp_path, warehouse_dsn):
-    """The same, with shop and marketing in a fresh Postgres database."""
+def stores(tmp_path, warehouse_dsn):
+    """A lake and a registry of this test's own, and shop and marketing in a fresh Postgres database."""
     return Stores(
         warehouse=warehouse_dsn,
         marketing=warehouse_dsn,

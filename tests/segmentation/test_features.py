@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from segmentation import features, lake, settings, tables
+from segmentation import features, history, lake, settings, tables
 from tests import frames
 
 DAY = frames.DAY
@@ -58,7 +58,7 @@ def test_building_a_day_again_leaves_the_same_rows(stores):
 
 
 def test_a_day_without_extract_is_named(stores):
-    with pytest.raises(lake.MissingDayError, match=r"no raw\.customers for 2026-01-31"):
+    with pytest.raises(history.NotAcceptedError, match="nothing has been accepted for 2026-01-31: run extract"):
         features.build_features(DAY, stores)
 
 

@@ -1,6 +1,7 @@
 """Transactions and whole tables, in and out, with every awkward value."""
 
 import datetime as dt
+import time
 from decimal import Decimal
 
 import pyarrow as pa
@@ -37,7 +38,10 @@ def test_values_survive_the_way_in_and_out(warehouse_dsn):
         assert warehouse.copy_in(connection, "things", [table, table.to_batches()[0]], table.column_names) == 6
         rows = warehouse.fetch(connection, "select * from things limit 3")
     assert rows == [tuple(row.values()) for row in table.to_pylist()]
-    out = pa.Table.from_batches(list(warehouse.stream(warehouse_dsn, "select * from things limit 3")))
+    wanted = pa.schema([field for field in table.schema if field.name in ("t", "n", "w", "b", "f")])
+    out = pa.Table.from_batches(warehouse.stream(warehouse_dsn, "select * from things limit 3", wanted), wanted)
+    assert out.schema == wanted
+    assert out["n"].to_pylist() == [Decimal("12345678901.99"), None, Decimal("-0.01")]
     assert out["t"].to_pylist() == ["", None, 'a "b", \\N\n\t上海']
     assert out["w"].to_pylist() == [when, None, when]
     assert out["f"].to_pylist() == [0.1, None, 1e-30]
@@ -47,14 +51,27 @@ def test_parameters_are_bound_never_pasted(warehouse_dsn):
     nasty = "'; drop schema shop cascade; --"
     with warehouse.connect(warehouse_dsn) as connection:
         assert warehouse.fetch(connection, "select :x, '50%', 'a'::text", {"x": nasty}) == [(nasty, "50%", "a")]
-    out = list(
-        warehouse.stream(
-            warehouse_dsn,
-            "select :x as x, cast(:when as timestamptz) as w",
-            {"x": nasty, "when": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)},
-        )
-    )
-    assert pa.Table.from_batches(out).to_pylist() == [{"x": nasty, "w": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}]
+
+
+def test_a_time_is_printed_in_utc_for_any_database(warehouse_dsn):
+    moment = dt.datetime(2026, 1, 1, 8, tzinfo=dt.timezone(dt.timedelta(hours=8)))
+    assert warehouse.literal(moment) == "timestamp '2026-01-01 00:00:00.000000'"
+    with warehouse.connect(warehouse_dsn) as connection:
+        found = warehouse.fetch(connection, f"select timestamptz '2026-01-01 00:00Z' = {warehouse.literal(moment)}")
+    assert found == [(True,)]
+
+
+def test_a_reader_that_stops_early_is_no_error(warehouse_dsn):
+    query = "select n::bigint from generate_series(1, 2000000) as n"
+    batches = warehouse.stream(warehouse_dsn, query, pa.schema([("n", pa.int64())]))
+    assert next(batches)["n"][0].as_py() == 1
+    batches.close()
+    with warehouse.connect(warehouse_dsn) as connection:
+        running = "select count(*) from pg_stat_activity where query like 'copy (select n%' and state = 'active'"
+        deadline = time.monotonic() + 10
+        while warehouse.fetch(connection, running) != [(0,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["a;b", 'a"b', "a.b.c", "", "A", "a b"])

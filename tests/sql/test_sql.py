@@ -28,9 +28,10 @@ def case_id(path: Path) -> str:
 def run_on_duckdb(stage: str, name: str, case: dict) -> list[dict]:
     inputs = {entity.table: frames.table(entity, []) for entity in tables.ENTITIES.values()}
     for table, rows in case.get("inputs", {}).items():
-        entity = tables.ENTITIES.get(table.removeprefix("raw."))
+        entity = tables.ENTITIES.get(table.removeprefix("raw.").removesuffix("_now"))
         inputs[table] = frames.table(entity, rows) if entity else pa.Table.from_pylist(rows)
-    parameters = {key: engine.midnight(value) for key, value in case["parameters"].items()}
+    inputs.setdefault(tables.CUSTOMERS_NOW, inputs[tables.CUSTOMERS.table])
+    parameters = {key: engine.midnight(value) for key, value in case.get("parameters", {}).items()}
     return pa.Table.from_batches(engine.run(stage, name, inputs, parameters)).to_pylist()
 
 
@@ -41,12 +42,13 @@ def run_on_postgres(stage: str, name: str, case: dict, dsn: str) -> list[dict]:
             entity = tables.ENTITIES.get(table.removeprefix("shop."))
             data = frames.table(entity, rows) if entity else pa.Table.from_pylist(rows)
             warehouse.copy_in(connection, table, [data], data.column_names)
-    query, parameters = sql.read(stage, name), case.get("parameters", {})
-    if "result" in case:
-        with warehouse.connect(dsn) as connection:
-            warehouse.execute(connection, query, parameters)
-        query, parameters = case["result"], {}
-    return pa.Table.from_batches(list(warehouse.stream(dsn, query, parameters))).to_pylist()
+    query = sql.read(stage, name)
+    with warehouse.connect(dsn) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        if "result" in case:
+            cursor.execute(case["result"])
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def plain(value):

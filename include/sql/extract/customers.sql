@@ -1,5 +1,5 @@
 -- The shop's customers, as the source contract (docs/contract.md) has them. A shop with other tables edits this SELECT
--- until it returns these columns. Leave people who have asked to be erased out, never in.
+-- until it returns these columns. The pipeline adds its own conditions on updated_at around it.
 select
     customer_id,
     signed_up_at,
@@ -15,4 +15,3 @@ select
     profiling_consent,
     updated_at
 from shop.customers
-where signed_up_at < :as_of

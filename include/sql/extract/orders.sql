@@ -1,4 +1,4 @@
--- The shop's orders, the cancelled ones included. Only what was ordered before the day: a day can be run again later.
+-- The shop's orders, the cancelled ones included.
 select
     order_id,
     customer_id,
@@ -10,4 +10,3 @@ select
     total_amount,
     updated_at
 from shop.orders
-where ordered_at < :as_of

@@ -1,4 +1,4 @@
--- The shop's products: optional. Delete this file, or let it return no rows, where there is no such table.
+-- The shop's products: optional. Delete this file where there is no such table.
 select
     product_id,
     name,
@@ -10,4 +10,3 @@ select
     stock_on_hand,
     updated_at
 from shop.products
-where launched_at is null or launched_at < :as_of

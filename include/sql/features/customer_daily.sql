@@ -1,14 +1,15 @@
 -- feat.customer_daily: one row per customer who consents to profiling, as known before :as_of (a midnight, UTC).
 -- Every source is cut at :as_of here, so the same statement serves yesterday, last year and training.
 -- A cancellation or return counts only once it was known: when the row's updated_at lies before :as_of.
+-- Sums are of decimals and whole days, never of floats: the same rows give the same bits, in whatever order they come.
 with
 known_orders as (
     select
         order_id,
         customer_id,
         ordered_at,
-        total_amount::double as amount,
-        discount_amount::double as discount,
+        total_amount as amount,
+        discount_amount as discount,
         (status = 'cancelled' and updated_at < :as_of) as is_cancelled
     from raw.orders
     where ordered_at < :as_of
@@ -34,14 +35,17 @@ order_features as (
         count(*) filter (where age_days <= 90) as orders_90d,
         count(*) filter (where age_days <= 365) as orders_365d,
         count(distinct ordered_at::date) as order_days_count,
-        sum(amount) as spend_total,
-        sum(amount) filter (where age_days <= 90) as spend_90d,
-        sum(amount) filter (where age_days <= 365) as spend_365d,
-        avg(amount) as order_value_mean,
-        max(amount) as order_value_max,
-        avg(gap_days) as order_gap_mean_days,
-        stddev_samp(gap_days) as order_gap_std_days,
-        sum(discount) as discount_total
+        sum(amount)::double as spend_total,
+        (sum(amount) filter (where age_days <= 90))::double as spend_90d,
+        (sum(amount) filter (where age_days <= 365))::double as spend_365d,
+        sum(amount)::double / count(*) as order_value_mean,
+        max(amount)::double as order_value_max,
+        sum(gap_days)::double / nullif(count(gap_days), 0) as order_gap_mean_days,
+        sqrt(
+            greatest(0, count(gap_days) * sum(gap_days * gap_days) - sum(gap_days) * sum(gap_days))::double
+            / nullif(count(gap_days) * (count(gap_days) - 1), 0)
+        ) as order_gap_std_days,
+        sum(discount)::double as discount_total
     from placed
     group by customer_id
 ),
@@ -62,7 +66,7 @@ item_features as (
         count(distinct i.product_id) as products_distinct_count,
         count(distinct p.category) as categories_distinct_count,
         sum(case when i.updated_at < :as_of then i.returned_quantity else 0 end) as units_returned,
-        sum(i.quantity * i.unit_price::double) as list_amount
+        sum(i.quantity * i.unit_price)::double as list_amount
     from placed
     inner join raw.order_items as i on placed.order_id = i.order_id
     left join raw.products as p on i.product_id = p.product_id
@@ -98,10 +102,13 @@ select
     i.units_returned / nullif(i.units_total, 0) as returned_share,
     i.list_amount / nullif(i.units_total, 0) as unit_price_mean
 from raw.customers as c
+inner join raw.customers_now as now on c.customer_id = now.customer_id
 left join order_features as o on c.customer_id = o.customer_id
 left join cancellations as x on c.customer_id = x.customer_id
 left join item_features as i on c.customer_id = i.customer_id
 where
     c.profiling_consent
+    -- whoever has withdrawn since is left out of every day
+    and now.profiling_consent
     and c.signed_up_at < :as_of
 order by c.customer_id;

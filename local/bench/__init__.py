@@ -1,0 +1,1 @@
+"""Benchmarks: each compares two things or more in one run, because machines are noisy."""
