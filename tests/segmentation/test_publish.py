@@ -28,12 +28,12 @@ def published(stores, query="select * from marketing.customer_segments order by 
         return warehouse.fetch(connection, query)
 
 
-def test_a_snapshot_is_published_in_the_contracts_columns(database_stores):
-    write_scores(database_stores, DAY, 3)
-    result = publish.publish_segments(DAY, database_stores, {"score.customer_daily": {"rows": 3}}, "run-1")
+def test_a_snapshot_is_published_in_the_contracts_columns(stores):
+    write_scores(stores, DAY, 3)
+    result = publish.publish_segments(DAY, stores, {"score.customer_daily": {"rows": 3}}, "run-1")
     assert result == {"snapshot_id": 1, "rows": 3, "is_current": True}
     rows = published(
-        database_stores,
+        stores,
         "select customer_id, as_of_date, segment_id, churn_probability_90d, recommended_products, in_holdout, "
         "snapshot_id, model_versions, scored_at from marketing.customer_segments order by customer_id limit 1",
     )
@@ -41,7 +41,7 @@ def test_a_snapshot_is_published_in_the_contracts_columns(database_stores):
         ("c0", DAY, 1, 0.25, ['a "b"', "c\\d,e", "{}"], None, 1, {"customer_segments": "1"}, NOW)
     ]  # fmt: skip
     [snapshot] = published(
-        database_stores,
+        stores,
         "select as_of_date, status, row_count, model_versions, validation, dag_run_id, published_at >= created_at "
         "from marketing.snapshots",
     )
@@ -50,10 +50,10 @@ def test_a_snapshot_is_published_in_the_contracts_columns(database_stores):
     )  # fmt: skip
 
 
-def test_the_columns_are_those_of_the_contract_in_its_order(database_stores):
-    publish.ensure_schema(database_stores.marketing)
+def test_the_columns_are_those_of_the_contract_in_its_order(stores):
+    publish.ensure_schema(stores.marketing)
     columns = published(
-        database_stores,
+        stores,
         "select column_name from information_schema.columns where table_schema = 'marketing' "
         "and table_name = 'customer_segments' order by ordinal_position",
     )
@@ -61,74 +61,74 @@ def test_the_columns_are_those_of_the_contract_in_its_order(database_stores):
     assert [name for (name,) in columns] == [*names[:-2], "snapshot_id", *names[-2:]]
 
 
-def test_an_older_day_is_published_beside_the_current_one(database_stores):
-    write_scores(database_stores, DAY, 3)
-    publish.publish_segments(DAY, database_stores)
-    write_scores(database_stores, DAY_BEFORE, 2, segment_id=7)
-    assert publish.publish_segments(DAY_BEFORE, database_stores)["is_current"] is False
-    assert len(published(database_stores)) == 3
+def test_an_older_day_is_published_beside_the_current_one(stores):
+    write_scores(stores, DAY, 3)
+    publish.publish_segments(DAY, stores)
+    write_scores(stores, DAY_BEFORE, 2, segment_id=7)
+    assert publish.publish_segments(DAY_BEFORE, stores)["is_current"] is False
+    assert len(published(stores)) == 3
     at = "select count(*), min(segment_id) from marketing.customer_segments_at('{}')"
-    assert published(database_stores, at.format(DAY_BEFORE)) == [(2, 7)]
-    assert published(database_stores, at.format(DAY)) == [(3, 1)]
-    assert published(database_stores, at.format("2020-01-01")) == [(0, None)]
+    assert published(stores, at.format(DAY_BEFORE)) == [(2, 7)]
+    assert published(stores, at.format(DAY)) == [(3, 1)]
+    assert published(stores, at.format("2020-01-01")) == [(0, None)]
 
 
-def test_publishing_a_day_again_supersedes_its_own_snapshot_only(database_stores):
+def test_publishing_a_day_again_supersedes_its_own_snapshot_only(stores):
     for day, segment in ((DAY_BEFORE, 1), (DAY, 1), (DAY, 2), (DAY_BEFORE, 3)):
-        write_scores(database_stores, day, 2, segment_id=segment)
-        publish.publish_segments(day, database_stores)
-    assert published(database_stores, "select snapshot_id, status from marketing.snapshots order by 1") == [
+        write_scores(stores, day, 2, segment_id=segment)
+        publish.publish_segments(day, stores)
+    assert published(stores, "select snapshot_id, status from marketing.snapshots order by 1") == [
         (1, "superseded"), (2, "superseded"), (3, "published"), (4, "published")
     ]  # fmt: skip
-    assert {row[2] for row in published(database_stores)} == {2}
-    assert published(
-        database_stores, f"select distinct segment_id from marketing.customer_segments_at('{DAY_BEFORE}')"
-    ) == [(3,)]
+    assert {row[2] for row in published(stores)} == {2}
+    assert published(stores, f"select distinct segment_id from marketing.customer_segments_at('{DAY_BEFORE}')") == [
+        (3,)
+    ]
 
 
 @pytest.mark.parametrize("is_attached", [False, True])
-def test_what_a_killed_run_left_is_cleared_and_never_shown(database_stores, is_attached):
-    write_scores(database_stores, DAY, 2)
-    publish.ensure_schema(database_stores.marketing)
-    left = publish._open_snapshot(database_stores.marketing, DAY, None, "killed")
-    publish._load(database_stores, DAY, left)
+def test_what_a_killed_run_left_is_cleared_and_never_shown(stores, is_attached):
+    write_scores(stores, DAY, 2)
+    publish.ensure_schema(stores.marketing)
+    left = publish._open_snapshot(stores.marketing, DAY, None, "killed")
+    publish._load(stores, DAY, left)
     if is_attached:
-        publish._attach(database_stores.marketing, DAY, left, expected=2)
-    assert published(database_stores) == []
-    assert publish.publish_segments(DAY, database_stores)["snapshot_id"] == left + 1
-    assert published(database_stores, "select status from marketing.snapshots order by snapshot_id") == [
+        publish._attach(stores.marketing, DAY, left, expected=2)
+    assert published(stores) == []
+    assert publish.publish_segments(DAY, stores)["snapshot_id"] == left + 1
+    assert published(stores, "select status from marketing.snapshots order by snapshot_id") == [
         ("rejected",), ("published",)
     ]  # fmt: skip
-    assert {row[-3] for row in published(database_stores)} == {left + 1}
+    assert {row[-3] for row in published(stores)} == {left + 1}
     still_there = f"select to_regclass('marketing_internal.segment_rows_{left}') is not null"
-    assert published(database_stores, still_there) == [(is_attached,)]
+    assert published(stores, still_there) == [(is_attached,)]
 
 
-def test_a_failed_copy_leaves_readers_what_they_had(database_stores):
-    write_scores(database_stores, DAY_BEFORE, 2)
-    publish.publish_segments(DAY_BEFORE, database_stores)
-    write_scores(database_stores, DAY, 2)
-    doubled = lake.read(database_stores.lake, tables.CUSTOMER_SCORES, DAY).to_batches() * 2
-    lake.write(database_stores.lake, tables.CUSTOMER_SCORES, DAY, doubled, tables.SEGMENT_COLUMNS)
+def test_a_failed_copy_leaves_readers_what_they_had(stores):
+    write_scores(stores, DAY_BEFORE, 2)
+    publish.publish_segments(DAY_BEFORE, stores)
+    write_scores(stores, DAY, 2)
+    doubled = lake.read(stores.lake, tables.CUSTOMER_SCORES, DAY).to_batches() * 2
+    lake.write(stores.lake, tables.CUSTOMER_SCORES, DAY, doubled, tables.SEGMENT_COLUMNS)
     with pytest.raises(Exception, match="could not create unique index"):
-        publish.publish_segments(DAY, database_stores)
-    assert {row[1] for row in published(database_stores)} == {DAY_BEFORE}
+        publish.publish_segments(DAY, stores)
+    assert {row[1] for row in published(stores)} == {DAY_BEFORE}
 
 
-def test_rows_that_got_lost_on_the_way_stop_the_publication(database_stores):
-    write_scores(database_stores, DAY, 2)
-    publish.ensure_schema(database_stores.marketing)
-    snapshot = publish._open_snapshot(database_stores.marketing, DAY, None, None)
-    publish._load(database_stores, DAY, snapshot)
+def test_rows_that_got_lost_on_the_way_stop_the_publication(stores):
+    write_scores(stores, DAY, 2)
+    publish.ensure_schema(stores.marketing)
+    snapshot = publish._open_snapshot(stores.marketing, DAY, None, None)
+    publish._load(stores, DAY, snapshot)
     with pytest.raises(publish.IncompleteSnapshotError, match="holds 2 rows, but 3 were scored"):
-        publish._attach(database_stores.marketing, DAY, snapshot, expected=3)
-    assert published(database_stores) == []
+        publish._attach(stores.marketing, DAY, snapshot, expected=3)
+    assert published(stores) == []
 
 
-def test_readers_in_a_loop_never_see_an_empty_or_mixed_table_and_never_wait(database_stores):
+def test_readers_in_a_loop_never_see_an_empty_or_mixed_table_and_never_wait(stores):
     customers = 2_000
-    write_scores(database_stores, DAY, customers, segment_id=1)
-    publish.publish_segments(DAY, database_stores)
+    write_scores(stores, DAY, customers, segment_id=1)
+    publish.publish_segments(DAY, stores)
     stop, seen, faults = threading.Event(), set(), []
 
     def read():
@@ -136,7 +136,7 @@ def test_readers_in_a_loop_never_see_an_empty_or_mixed_table_and_never_wait(data
             "select count(*), count(distinct snapshot_id), min(segment_id), max(segment_id) "
             "from marketing.customer_segments"
         )
-        with warehouse.connect(database_stores.marketing, autocommit=True) as connection:
+        with warehouse.connect(stores.marketing, autocommit=True) as connection:
             warehouse.execute(connection, "set lock_timeout = '2s'")
             while not stop.is_set():
                 try:
@@ -152,8 +152,8 @@ def test_readers_in_a_loop_never_see_an_empty_or_mixed_table_and_never_wait(data
     for reader in readers:
         reader.start()
     for segment in range(2, 12):
-        write_scores(database_stores, DAY, customers, segment_id=segment)
-        publish.publish_segments(DAY, database_stores)
+        write_scores(stores, DAY, customers, segment_id=segment)
+        publish.publish_segments(DAY, stores)
     stop.set()
     for reader in readers:
         reader.join()
@@ -162,59 +162,57 @@ def test_readers_in_a_loop_never_see_an_empty_or_mixed_table_and_never_wait(data
 
 
 @pytest.mark.parametrize("in_one_transaction", [False, True])
-def test_a_reader_that_planned_before_the_snapshot_came_does_not_see_an_empty_table(
-    database_stores, in_one_transaction
-):
+def test_a_reader_that_planned_before_the_snapshot_came_does_not_see_an_empty_table(stores, in_one_transaction):
     """Found by the loop above: the row moves, but the reader's plan does not know the partition yet."""
-    write_scores(database_stores, DAY_BEFORE, 2)
-    publish.publish_segments(DAY_BEFORE, database_stores)
-    write_scores(database_stores, DAY, 2)
+    write_scores(stores, DAY_BEFORE, 2)
+    publish.publish_segments(DAY_BEFORE, stores)
+    write_scores(stores, DAY, 2)
     count = "select count(*) from marketing.customer_segments"
-    with warehouse.connect(database_stores.marketing, autocommit=not in_one_transaction) as reader:
+    with warehouse.connect(stores.marketing, autocommit=not in_one_transaction) as reader:
         assert warehouse.fetch(reader, count) == [(2,)]
-        publisher = threading.Thread(target=publish.publish_segments, args=(DAY, database_stores))
+        publisher = threading.Thread(target=publish.publish_segments, args=(DAY, stores))
         publisher.start()
         publisher.join(3)
         assert publisher.is_alive() == in_one_transaction
         assert warehouse.fetch(reader, count) == [(2,)]
     publisher.join()
-    assert {row[1] for row in published(database_stores)} == {DAY}
+    assert {row[1] for row in published(stores)} == {DAY}
 
 
-def test_a_reader_that_never_ends_is_named_and_nothing_changes(database_stores, monkeypatch):
-    write_scores(database_stores, DAY_BEFORE, 2)
-    publish.publish_segments(DAY_BEFORE, database_stores)
-    write_scores(database_stores, DAY, 2)
+def test_a_reader_that_never_ends_is_named_and_nothing_changes(stores, monkeypatch):
+    write_scores(stores, DAY_BEFORE, 2)
+    publish.publish_segments(DAY_BEFORE, stores)
+    write_scores(stores, DAY, 2)
     impatient = settings.Settings(publish=settings.Publish(reader_wait_seconds=0.1))
     monkeypatch.setattr(settings, "load", lambda: impatient)
-    with warehouse.connect(database_stores.marketing) as reader:
+    with warehouse.connect(stores.marketing) as reader:
         warehouse.fetch(reader, "select count(*) from marketing.customer_segments")
         with pytest.raises(
             publish.ReadersInTheWayError, match=r"after 0\.1 s these sessions .*\(postgres, fenqun, since"
         ):
-            publish.publish_segments(DAY, database_stores)
-    assert {row[1] for row in published(database_stores)} == {DAY_BEFORE}
-    assert publish.publish_segments(DAY, database_stores)["is_current"]
+            publish.publish_segments(DAY, stores)
+    assert {row[1] for row in published(stores)} == {DAY_BEFORE}
+    assert publish.publish_segments(DAY, stores)["is_current"]
 
 
-def test_a_schema_that_is_up_to_date_is_not_touched(database_stores):
-    publish.ensure_schema(database_stores.marketing)
-    with warehouse.connect(database_stores.marketing) as reader:
+def test_a_schema_that_is_up_to_date_is_not_touched(stores):
+    publish.ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing) as reader:
         warehouse.fetch(reader, "select * from marketing.customer_segments")  # holds its lock until the block ends
-        publish.ensure_schema(database_stores.marketing)
+        publish.ensure_schema(stores.marketing)
         assert warehouse.fetch(reader, "select count(*) from pg_locks where not granted") == [(0,)]
 
 
-def test_crm_readers_may_read_the_contract_and_nothing_behind_it(database_stores):
-    with warehouse.connect(database_stores.marketing) as connection:
+def test_crm_readers_may_read_the_contract_and_nothing_behind_it(stores):
+    with warehouse.connect(stores.marketing) as connection:
         warehouse.run_script(
             connection,
             "do $$ begin if not exists (select from pg_roles where rolname = 'crm_reader') then "
             "create role crm_reader; end if; end $$",
         )
-    write_scores(database_stores, DAY, 2)
-    publish.publish_segments(DAY, database_stores)
-    with warehouse.connect(database_stores.marketing) as connection:
+    write_scores(stores, DAY, 2)
+    publish.publish_segments(DAY, stores)
+    with warehouse.connect(stores.marketing) as connection:
         warehouse.execute(connection, "set role crm_reader")
         assert warehouse.fetch(connection, "select count(*) from marketing.customer_segments") == [(2,)]
         assert warehouse.fetch(connection, f"select count(*) from marketing.customer_segments_at('{DAY}')") == [(2,)]
