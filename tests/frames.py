@@ -61,18 +61,29 @@ def write_raw(stores: Stores, day: dt.date = DAY, **rows: Iterable[Mapping[str, 
     """Accepts rows as what a day knows, without a gate; entities not named are empty."""
     stage(stores, day, **rows)
     staged = {
-        name: (lambda entity=entity: lake.batches_of(lake.path(stores.lake, entity.staged, day), 1000))
-        for name, entity in tables.ENTITIES.items()
+        name: part_of(lake.path(stores.lake, entity.staged, day), entity) for name, entity in tables.ENTITIES.items()
     }
     history.append(stores, day, staged)
+
+
+def part_of(path: str, entity: tables.Entity, rows: int = 1000) -> history.Part:
+    """All rows of a staged file, accepted as they are, `rows` at a time."""
+    return history.Part(lambda: (batch.select(entity.version_schema.names) for batch in lake.batches_of(path, rows)))
 
 
 def stage(stores: Stores, day: dt.date = DAY, **rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes `staged.*` of a day; entities not named bring nothing."""
     for name, entity in tables.ENTITIES.items():
         data = table(entity, rows.get(name, []))
-        data = data.append_column("is_deleted", pa.array([False] * data.num_rows, pa.bool_()))
-        lake.write(stores.lake, entity.staged, day, data.to_batches(), entity.staged_schema)
+        lake.write(stores.lake, entity.staged, day, staged(entity, data).to_batches(), entity.staged_schema)
+
+
+def staged(entity: tables.Entity, data: pa.Table) -> pa.Table:
+    """Rows of an entity as the extract stages them."""
+    data = data.append_column("is_deleted", pa.array([False] * data.num_rows, pa.bool_()))
+    for field in list(entity.staged_schema)[data.num_columns :]:
+        data = data.append_column(field, pa.nulls(data.num_rows, field.type))
+    return data
 
 
 def rows_of(source: engine.Input, columns: list[str]) -> set[tuple]:

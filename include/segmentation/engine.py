@@ -44,7 +44,17 @@ class Versions:
     is_first_mixed: bool = False
 
 
-Input = str | pa.Table | Versions
+@dataclass(frozen=True)
+class Numbered:
+    """A table whose rows have their place in it, from 0, as a first column `row_no`.
+
+    :param source: one Parquet file, or an Arrow table.
+    """
+
+    source: str | pa.Table
+
+
+Input = str | pa.Table | Versions | Numbered
 
 
 def midnight(day: dt.date) -> dt.datetime:
@@ -76,12 +86,37 @@ def query(
     yield from _run(statement, inputs, {}, config or settings.load().engine)
 
 
-def difference(key: tuple[str, ...], left: Input, right: Input) -> Iterator[pa.RecordBatch]:
+def difference(
+    key: tuple[str, ...], left: Input, right: Input, config: settings.Engine | None = None
+) -> Iterator[pa.RecordBatch]:
     """The distinct keys of `left` that `right` does not have; the first batch is empty and typed."""
     columns = ", ".join(f'"{column}"' for column in key)
     statement = f"select distinct {columns} from key.left_side anti join key.right_side using ({columns})"  # noqa: S608
     inputs = {"key.left_side": left, "key.right_side": right}
-    yield from _run(f"{statement} order by {columns}", inputs, {}, settings.load().engine)
+    yield from _run(f"{statement} order by {columns}", inputs, {}, config or settings.load().engine)
+
+
+def literal(value: Any) -> str:
+    """A value as SQL, for statements that are put together in code."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, dt.datetime):
+        return f"timestamptz '{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+    if isinstance(value, dt.date):
+        return f"date '{value}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def table_of(batches) -> pa.Table:
+    """What the engine yields, as one table: for results that are small by their nature."""
+    return pa.Table.from_batches(list(batches))
 
 
 def _run(
@@ -103,19 +138,26 @@ def _run(
 def _register(connection, table: str, source: Input) -> None:
     schema, name = table.split(".")
     connection.execute(f'create schema if not exists "{schema}"')
-    flat = f"{schema}__{name}"
+    connection.execute(f'create view "{schema}"."{name}" as {_relation(connection, f"{schema}__{name}", source)}')
+
+
+def _relation(connection, flat: str, source: Input) -> str:
+    """The SELECT that an input amounts to; `flat` is a name for what it needs in the connection."""
     if isinstance(source, Versions) and source.files:
         _use_filesystem_of(connection, source.files[0])
-        connection.execute(f'create view "{schema}"."{name}" as {_chosen(source)}')
-        return
+        return _chosen(source)
     if isinstance(source, Versions):
         source = source.schema.empty_table()
-    if isinstance(source, pa.Table):
-        connection.register(flat, source)
-    else:
-        _use_filesystem_of(connection, source)
-        connection.read_parquet(source).create_view(flat)
-    connection.execute(f'create view "{schema}"."{name}" as select * from "{flat}"')  # noqa: S608 - names of tables.py
+    table = source.source if isinstance(source, Numbered) else source
+    if isinstance(table, pa.Table):
+        connection.register(flat, table)
+        number = "row_number() over () - 1 as row_no, " if isinstance(source, Numbered) else ""
+        return f'select {number}* from "{flat}"'  # noqa: S608 - names of tables.py
+    _use_filesystem_of(connection, table)
+    if isinstance(source, Numbered):
+        read = f"read_parquet({literal(table)}, file_row_number = true)"
+        return f"select file_row_number as row_no, * exclude (file_row_number) from {read}"  # noqa: S608
+    return f"select * from read_parquet({literal(table)})"  # noqa: S608
 
 
 def _use_filesystem_of(connection, path: str) -> None:
@@ -136,7 +178,7 @@ def _chosen(versions: Versions) -> str:
     known = f"_batch <= {int(versions.through)}"
     key = ", ".join(f'"{column}"' for column in versions.key)
     time = f'"{versions.time}"' if versions.time else None
-    happened = f"({time} is null or {time} < {_moment(versions.before)})" if time and versions.before else "true"
+    happened = f"({time} is null or {time} < {literal(versions.before)})" if time and versions.before else "true"
     if not later:
         return (
             f"select * exclude (_batch, is_deleted) from {_files(first)} "  # noqa: S608
@@ -144,7 +186,7 @@ def _chosen(versions: Versions) -> str:
         )
     if versions.before and versions.is_state_of_then:
         # Those current then, the youngest first; after them the younger ones, the oldest first.
-        moment = _moment(versions.before)
+        moment = literal(versions.before)
         order = (
             f"updated_at < {moment} desc nulls last, "
             f"case when updated_at < {moment} then updated_at end desc nulls last, updated_at asc, _batch desc"
@@ -172,9 +214,4 @@ def _chosen(versions: Versions) -> str:
 
 
 def _files(files: tuple[str, ...]) -> str:
-    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{quoted}])"
-
-
-def _moment(moment: dt.datetime) -> str:
-    return f"timestamptz '{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+    return f"read_parquet([{', '.join(map(literal, files))}])"

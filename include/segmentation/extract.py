@@ -8,6 +8,7 @@ Staged rows count for nothing until the gate accepts them (see `history`).
 
 import contextlib
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import engine, history, lake, settings, sql, tables, warehouse
+from segmentation import conversion, engine, history, lake, settings, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
@@ -51,49 +52,82 @@ def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | Non
 
     :param name: a key of `tables.ENTITIES`.
     :param window: re-load these rows as new versions, also for a day that has passed the gate; the watermark stays.
-    :returns: `rows` staged, `deleted` among them, and `since`; or `accepted_batch`, where nothing was to be read.
-    :raises ContractError: a required SELECT or a column is missing, or a value does not fit its type; names the file,
-        the column and an example.
+    A value that does not fit its column's type is staged as null, and told beside the row for the gate; when that
+    happens more often than `settings.Extract.most_unreadable`, the column's type is another than the contract's.
+
+    :returns: `rows` staged, `deleted` and `unreadable` among them, and `since`; or `accepted_batch`, where nothing was
+        to be read.
+    :raises ContractError: a required SELECT or a column is missing, or a column has another type; names the file, the
+        column and an example.
     """
     entity = tables.ENTITIES[name]
     batch = history.accepted_batch(stores, day)
     if batch is not None and window is None:
-        return {"rows": 0, "deleted": 0, "accepted_batch": batch}
+        return {"rows": 0, "deleted": 0, "unreadable": 0, "accepted_batch": batch}
     if not sql.exists("extract", name):
         if entity.required:
             raise ContractError(f"{name} is required, but there is no include/sql/extract/{name}.sql")
-        rows = lake.write(stores.lake, entity.staged, day, [], entity.staged_schema)
-        return {"rows": rows, "deleted": 0, "since": None}
+        lake.write(stores.lake, entity.staged, day, [], entity.staged_schema)
+        return {"rows": 0, "deleted": 0, "unreadable": 0, "since": None}
     mark = history.watermark(stores, name)
     if window is None:
         overlap = dt.timedelta(minutes=settings.load().extract.overlap_minutes)
         window = Window(since=mark.moment - overlap if mark.moment else None)
-    progress = _Progress(mark.moment)
     try:
         source_rows = warehouse.count(stores.warehouse, sql.read("extract", name))
         deleted = list(_deleted(entity, day, stores, window, mark, source_rows))
-        rows = lake.write(
-            stores.lake,
-            entity.staged,
-            day,
-            progress.watch(_staged(entity, stores, window, deleted)),
-            entity.staged_schema,
-            notes=lambda: {"watermark": progress.watermark(), "source_rows": str(source_rows)},
-        )
-    except (warehouse.MissingColumnsError, warehouse.UnreadableValueError) as error:
+        query = window.around(sql.read("extract", name))
+        try:
+            batches = warehouse.stream(stores.warehouse, query, entity.schema)
+            progress = _Progress(mark.moment, source_rows)
+            _stage(entity, day, stores, progress, batches, deleted)
+        except conversion.UnreadableValueError:
+            most = settings.load().extract.most_unreadable
+            batches = warehouse.stream_leniently(stores.warehouse, query, entity.schema, most)
+            progress = _Progress(mark.moment, source_rows)
+            _stage(entity, day, stores, progress, batches, deleted)
+    except (warehouse.MissingColumnsError, conversion.UnreadableValueError) as error:
         raise ContractError(f"include/sql/extract/{name}.sql: {error}") from error
     since = window.since.isoformat() if window.since else None
-    return {"rows": rows, "deleted": sum(part.num_rows for part in deleted), "since": since}
+    gone = sum(part.num_rows for part in deleted)
+    return {"rows": progress.rows + gone, "deleted": gone, "unreadable": progress.unreadable, "since": since}
+
+
+def _stage(
+    entity: tables.Entity,
+    day: dt.date,
+    stores: Stores,
+    progress: "_Progress",
+    batches: Iterator[pa.RecordBatch],
+    deleted: list[pa.RecordBatch],
+) -> None:
+    """Writes `staged.*` of a day: what the source brings, then the deletions."""
+    rows = itertools.chain((_whole(batch, entity) for batch in progress.watch(batches)), deleted)
+    lake.write(stores.lake, entity.staged, day, rows, entity.staged_schema, notes=progress.notes)
+
+
+def _whole(batch: pa.RecordBatch, entity: tables.Entity) -> pa.RecordBatch:
+    """A batch of the source with the columns of `staged_schema` that it does not have."""
+    size, has_told = batch.num_rows, "unreadable" in batch.schema.names
+    living = pa.nulls(size, pa.bool_()).fill_null(False)
+    unreadable = batch["unreadable"] if has_told else pa.nulls(size, pa.string())
+    columns = [*batch.select(entity.schema.names).columns, living, unreadable, pa.nulls(size, pa.int64())]
+    return pa.RecordBatch.from_arrays(columns, schema=entity.staged_schema)
 
 
 class _Progress:
     """Follows the batches to the latest `updated_at`, which becomes the watermark when they are accepted."""
 
-    def __init__(self, start: dt.datetime | None) -> None:
+    def __init__(self, start: dt.datetime | None, source_rows: int) -> None:
+        self.rows = self.unreadable = 0
         self._latest = start
+        self._source_rows = source_rows
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
+            self.rows += batch.num_rows
+            if "unreadable" in batch.schema.names:
+                self.unreadable += batch.num_rows - batch["unreadable"].null_count
             latest = pc.max(batch["updated_at"]).as_py()
             if latest is not None:
                 # A clock that is ahead must not carry the watermark past rows that are still to come.
@@ -101,18 +135,10 @@ class _Progress:
                 self._latest = max(latest, self._latest) if self._latest else latest
             yield batch
 
-    def watermark(self) -> str:
-        return self._latest.isoformat() if self._latest else ""
-
-
-def _staged(
-    entity: tables.Entity, stores: Stores, window: Window, deleted: list[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    query = window.around(sql.read("extract", entity.name))
-    for batch in warehouse.stream(stores.warehouse, query, entity.schema):
-        living = pa.array([False] * batch.num_rows, pa.bool_())
-        yield pa.RecordBatch.from_arrays([*batch.columns, living], schema=entity.staged_schema)
-    yield from deleted
+    def notes(self) -> dict[str, str]:
+        """For the staged file's metadata: what accepting it makes of the watermark."""
+        moment = self._latest.isoformat() if self._latest else ""
+        return {"watermark": moment, "source_rows": str(self._source_rows)}
 
 
 def _deleted(
@@ -121,30 +147,44 @@ def _deleted(
     """Keys that the history has and the source has no longer.
 
     Row counts tell whether there can be any: the source had so many rows when it was read last, and as many more as
-    the window brings keys that the history does not know. Only if that does not add up are the keys compared.
+    the window brings keys that the history does not know. Only if that does not add up are the keys compared; and if
+    an unknown key is older than the watermark, since it may be a new row that came late or one that was refused before.
     """
     if entity.is_append_only or mark.moment is None or not settings.load().extract.finds_deletions:
         return
     query, known = sql.read("extract", entity.name), history.latest(stores, entity.name)
+    limits = settings.Engine(memory_limit=settings.load().extract.memory_limit)
     with _keys(entity, day, stores, window.around(query)) as came:
-        new = engine.difference(entity.key, came, known)
-        if source_rows == mark.source_rows + sum(batch.num_rows for batch in new):
-            return
+        new, is_doubtful = _unknown_keys(entity, came, known, mark.moment, limits)
+    if not is_doubtful and source_rows == mark.source_rows + new:
+        return
     with _keys(entity, day, stores, query) as there:
-        for batch in engine.difference(entity.key, known, there):
-            columns = [
-                batch[field.name] if field.name in entity.key else pa.nulls(batch.num_rows, field.type)
-                for field in entity.schema
-            ]
-            gone = pa.array([True] * batch.num_rows, pa.bool_())
-            yield pa.RecordBatch.from_arrays([*columns, gone], schema=entity.staged_schema)
+        for batch in engine.difference(entity.key, known, there, limits):
+            gone = {"is_deleted": pa.nulls(batch.num_rows, pa.bool_()).fill_null(True)}
+            gone |= {column: batch[column] for column in entity.key}
+            columns = [gone.get(field.name, pa.nulls(batch.num_rows, field.type)) for field in entity.staged_schema]
+            yield pa.RecordBatch.from_arrays(columns, schema=entity.staged_schema)
+
+
+def _unknown_keys(
+    entity: tables.Entity, came: str, known: engine.Versions, moment: dt.datetime, limits: settings.Engine
+) -> tuple[int, bool]:
+    """How many keys the history does not know, and whether one of them is older than the watermark."""
+    key = ", ".join(entity.key)
+    statement = (
+        f"select count(distinct ({key})) as keys, bool_or(coalesce(updated_at < {engine.literal(moment)}, true)) "  # noqa: S608
+        f"as is_doubtful from keys.came anti join keys.known using ({key})"
+    )
+    found = engine.query(statement, {"keys.came": came, "keys.known": known}, limits)
+    [row] = pa.Table.from_batches(found).to_pylist()
+    return row["keys"], bool(row["is_doubtful"])
 
 
 @contextlib.contextmanager
 def _keys(entity: tables.Entity, day: dt.date, stores: Stores, query: str) -> Iterator[str]:
-    """The keys that a query returns, as a Parquet file for as long as the block lasts: they may be many."""
-    schema = pa.schema([entity.schema.field(column) for column in entity.key])
-    selected = f"select {', '.join(entity.key)} from ({query}) as k"  # noqa: S608 - a file of ours
+    """The keys that a query returns, and `updated_at`, as a Parquet file for as long as the block lasts."""
+    schema = pa.schema([entity.schema.field(column) for column in (*entity.key, "updated_at")])
+    selected = f"select {', '.join(schema.names)} from ({query}) as k"  # noqa: S608 - a file of ours
     table = f"keys.{entity.name}"
     lake.write(stores.lake, table, day, warehouse.stream(stores.warehouse, selected, schema), schema)
     try:

@@ -4,24 +4,23 @@ The history: every version of every row that the pipeline has accepted, and what
 `extract` stages what is new; the gate accepts it as a batch: Parquet files with a batch number in every row, and one
 database transaction that makes them count, advances the watermarks and notes which batch the day knows. What a day
 knew stays what it knew: run again after late data came, it reads the same batches. Late rows, updates and deletions are
-new versions, so nothing is ever rewritten; `compact` only puts small files together.
+new versions, so nothing is ever rewritten; `compaction` only puts small files together.
 """
 
 import datetime as dt
-import math
 import posixpath
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from segmentation import engine, lake, settings, sql, tables, warehouse
+from segmentation import engine, lake, quarantine, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
-_LOCK, _SCHEMA_LOCK = 4_070_110_301, 4_070_110_302  # one acceptance or compaction at a time; one creation
-RETIRED_FILES_KEPT = dt.timedelta(days=1)
+LOCK = 4_070_110_301  # one acceptance or compaction at a time
+_SCHEMA_LOCK = 4_070_110_302
 
 
 class NotAcceptedError(FinalError):
@@ -38,6 +37,16 @@ class Watermark:
 
     moment: dt.datetime | None
     source_rows: int
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of an entity's history: rows of the batches from `first_batch` to `last_batch`."""
+
+    first_batch: int
+    last_batch: int
+    path: str
+    rows: int
 
 
 def watermark(stores: Stores, name: str) -> Watermark:
@@ -60,43 +69,55 @@ def accepted_batch(stores: Stores, day: dt.date) -> int | None:
     return batch
 
 
-def append(
-    stores: Stores,
-    day: dt.date,
-    accepted: Mapping[str, Callable[[], Iterator[pa.RecordBatch]]],
-    quarantined: Iterable[pa.Table] = (),
-) -> int:
+@dataclass(frozen=True)
+class Part:
+    """What a batch holds of one entity.
+
+    :param rows: makes its good rows: the contract's columns and `is_deleted`.
+    :param staged_rows: how many rows the day brought, the refused ones included.
+    :param refused: rows for `quarantine.rows`, with columns of that table.
+    :param taken_back: `row_id` of those quarantined rows that are among the good ones now.
+    """
+
+    rows: Callable[[], Iterator[pa.RecordBatch]]
+    staged_rows: int = 0
+    refused: Iterable[pa.Table] = ()
+    taken_back: Sequence[int] = ()
+
+
+def append(stores: Stores, day: dt.date, parts: Mapping[str, Part], *, is_reload: bool = False) -> int:
     """Accepts what a day brought. Killed at any point, all of it counts or nothing does; the staged files then go.
 
-    :param accepted: entity -> its good rows: the contract's columns and `is_deleted`. Entities not named bring nothing.
-    :param quarantined: rows for `quarantine.rows`, with columns of that table.
+    A day that another run has accepted meanwhile keeps what it knows, and its batch number is returned.
+
+    :param parts: by entity; those not named bring nothing.
+    :param is_reload: rows that were loaded again for a day that has passed the gate already: it then knows them, and
+        whatever else was accepted before them.
     :returns: the batch number.
     """
     ensure_schema(stores.marketing)
     with warehouse.connect(stores.marketing, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
-        [(batch,)] = warehouse.fetch(guard, "select nextval(pg_get_serial_sequence('ops.acceptances', 'batch'))")
-        files = {name: _write_batch(stores, name, batch, rows) for name, rows in accepted.items()}
-        with warehouse.connect(stores.marketing) as connection:
-            warehouse.execute(
-                connection,
-                "insert into ops.acceptances (batch, day) overriding system value values (:batch, :day)",
-                {"batch": batch, "day": day},
-            )
-            for name, (path, rows) in files.items():
-                if rows:
-                    warehouse.execute(
-                        connection,
-                        "insert into ops.versions (entity, first_batch, last_batch, path, row_count) "
-                        "values (:name, :batch, :batch, :path, :rows)",
-                        {"name": name, "batch": batch, "path": path, "rows": rows},
-                    )
-                _advance(connection, stores, name, day, batch)
-            for rejects in quarantined:
-                warehouse.copy_in(connection, tables.QUARANTINE, [rejects], rejects.column_names)
-    for name in tables.ENTITIES:
-        lake.remove(lake.path(stores.lake, tables.ENTITIES[name].staged, day))
+        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": LOCK})
+        batch = None if is_reload else accepted_batch(stores, day)
+        if batch is None:
+            [(batch,)] = warehouse.fetch(guard, "select nextval(pg_get_serial_sequence('ops.acceptances', 'batch'))")
+            _accept(stores, day, batch, parts)
+    for entity in tables.ENTITIES.values():
+        for table in (entity.staged, entity.incoming):
+            lake.remove(lake.path(stores.lake, table, day))
     return batch
+
+
+def recent_batches(stores: Stores, name: str, count: int) -> list[int]:
+    """How many rows each of the latest batches brought of an entity, the youngest first."""
+    ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing) as connection:
+        found = warehouse.fetch(
+            connection,
+            "select row_count from ops.batch_rows where entity = :name order by batch desc limit :count",
+            {"name": name, "count": count},
+        )
+    return [rows for (rows,) in found]
 
 
 def known(stores: Stores, name: str, day: dt.date) -> engine.Versions:
@@ -117,49 +138,14 @@ def latest(stores: Stores, name: str) -> engine.Versions:
     return _versions(stores, name, 2**62, None)
 
 
-def compact(stores: Stores) -> int:
-    """Puts small neighbouring files together, so that their number grows with the logarithm of the days.
-
-    Every version stays; what a day knew is told by the batch number in each row. The first load stays by itself.
-    Files that were replaced are removed a day later, when no reader can hold them any more.
-
-    :returns: how many files were replaced.
-    """
-    fan_in = settings.load().history.files_per_merge
-    replaced = 0
-    with warehouse.connect(stores.marketing, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
-        for name in tables.ENTITIES:
-            while run := _neighbours(_files(stores, name)[1:], fan_in):
-                _merge(stores, name, run)
-                replaced += len(run)
-        _remove_retired(stores)
-    return replaced
-
-
 def ensure_schema(dsn: str) -> None:
-    """Creates what is missing; changes nothing that is there."""
-    with warehouse.connect(dsn) as connection:
-        [(ours, quarantine)] = warehouse.fetch(
-            connection, "select to_regclass('ops.watermarks'), to_regclass('quarantine.rows')"
-        )
-        if ours and quarantine:
-            return
-        warehouse.execute(connection, "select pg_advisory_xact_lock(:lock)", {"lock": _SCHEMA_LOCK})
-        warehouse.run_script(connection, sql.read("history", "schema"))
-        if not quarantine:
-            warehouse.run_script(connection, sql.read("quarantine", "rows"))
+    """Creates what is missing of schemas `ops`, `quality` and `quarantine`."""
+    scripts = (sql.read("history", "schema"), sql.read("quality", "results"), sql.read("quarantine", "rows"))
+    warehouse.ensure_schema(dsn, "ops", ";\n".join(scripts), _SCHEMA_LOCK)
 
 
-@dataclass(frozen=True)
-class _File:
-    first_batch: int
-    last_batch: int
-    path: str
-    rows: int
-
-
-def _files(stores: Stores, name: str) -> list[_File]:
+def files_of(stores: Stores, name: str) -> list[File]:
+    """The files that count, the oldest first."""
     with warehouse.connect(stores.marketing) as connection:
         found = warehouse.fetch(
             connection,
@@ -167,13 +153,23 @@ def _files(stores: Stores, name: str) -> list[_File]:
             "where entity = :name and retired_at is null order by first_batch",
             {"name": name},
         )
-    return [_File(*row) for row in found]
+    return [File(*row) for row in found]
+
+
+def schema_of(name: str) -> pa.Schema:
+    """The columns of an entity's files: a version, and the batch that brought it."""
+    return tables.ENTITIES[name].version_schema.append(pa.field("_batch", pa.int64()))
+
+
+def new_path(name: str, first: int, last: int) -> str:
+    """Relative to the lake, which may be mounted elsewhere one day. Never the same twice: a killed merge left one."""
+    return posixpath.join("history", name, f"{first:08d}-{last:08d}-{uuid.uuid4().hex[:8]}.parquet")
 
 
 def _versions(stores: Stores, name: str, through: int, before: dt.datetime | None) -> engine.Versions:
     ensure_schema(stores.marketing)
     entity = tables.ENTITIES[name]
-    files = [file for file in _files(stores, name) if file.first_batch <= through]
+    files = [file for file in files_of(stores, name) if file.first_batch <= through]
     return engine.Versions(
         files=tuple(posixpath.join(stores.lake, file.path) for file in files),
         key=entity.key,
@@ -185,25 +181,43 @@ def _versions(stores: Stores, name: str, through: int, before: dt.datetime | Non
     )
 
 
-def _write_batch(
-    stores: Stores, name: str, batch: int, rows: Callable[[], Iterator[pa.RecordBatch]]
-) -> tuple[str, int]:
-    path = _path(name, batch, batch)
-    numbered = (_numbered(each, batch) for each in rows())
-    return path, lake.write_file(posixpath.join(stores.lake, path), numbered, _schema(name))
+def _accept(stores: Stores, day: dt.date, batch: int, parts: Mapping[str, Part]) -> None:
+    """Writes the files, then has them count, all in one transaction."""
+    files = {name: _write_batch(stores, name, batch, part) for name, part in parts.items()}
+    with warehouse.connect(stores.marketing) as connection:
+        warehouse.execute(
+            connection,
+            "insert into ops.acceptances (batch, day) overriding system value values (:batch, :day)",
+            {"batch": batch, "day": day},
+        )
+        for name, part in parts.items():
+            path, rows = files[name]
+            of_batch = {"name": name, "batch": batch}
+            warehouse.execute(
+                connection,
+                "insert into ops.batch_rows (batch, entity, row_count) values (:batch, :name, :rows)",
+                {**of_batch, "rows": part.staged_rows},
+            )
+            if rows:
+                warehouse.execute(
+                    connection,
+                    "insert into ops.versions (entity, first_batch, last_batch, path, row_count) "
+                    "values (:name, :batch, :batch, :path, :rows)",
+                    {**of_batch, "path": path, "rows": rows},
+                )
+            _advance(connection, stores, name, day, batch)
+            quarantine.keep(connection, part.refused)
+            quarantine.release(connection, part.taken_back, batch)
+
+
+def _write_batch(stores: Stores, name: str, batch: int, part: Part) -> tuple[str, int]:
+    path = new_path(name, batch, batch)
+    numbered = (_numbered(each, batch) for each in part.rows())
+    return path, lake.write_file(posixpath.join(stores.lake, path), numbered, schema_of(name))
 
 
 def _numbered(rows: pa.RecordBatch, batch: int) -> pa.RecordBatch:
     return rows.append_column("_batch", pa.array([batch] * rows.num_rows, pa.int64()))
-
-
-def _schema(name: str) -> pa.Schema:
-    return tables.ENTITIES[name].staged_schema.append(pa.field("_batch", pa.int64()))
-
-
-def _path(name: str, first: int, last: int) -> str:
-    """Relative to the lake, which may be mounted elsewhere one day. Never the same twice: a killed merge left one."""
-    return posixpath.join("history", name, f"{first:08d}-{last:08d}-{uuid.uuid4().hex[:8]}.parquet")
 
 
 def _advance(connection, stores: Stores, name: str, day: dt.date, batch: int) -> None:
@@ -221,56 +235,3 @@ def _advance(connection, stores: Stores, name: str, day: dt.date, batch: int) ->
         "batch = excluded.batch",
         {"name": name, "moment": moment, "rows": int(notes["source_rows"]), "batch": batch},
     )
-
-
-def _neighbours(files: list[_File], fan_in: int) -> list[_File]:
-    """The first `fan_in` neighbours of about one size: the log-structured merge of O'Neil et al. (1996), tiered."""
-    tiers = [int(math.log(file.last_batch - file.first_batch + 1, fan_in)) for file in files]
-    for start in range(len(files) - fan_in + 1):
-        if len(set(tiers[start : start + fan_in])) == 1:
-            return files[start : start + fan_in]
-    return []
-
-
-def _merge(stores: Stores, name: str, run: list[_File]) -> None:
-    path = _path(name, run[0].first_batch, run[-1].last_batch)
-    rows = (
-        batch
-        for file in run
-        for batch in lake.batches_of(posixpath.join(stores.lake, file.path), settings.load().history.merge_rows)
-    )
-    written = lake.write_file(posixpath.join(stores.lake, path), rows, _schema(name))
-    with warehouse.connect(stores.marketing) as connection:
-        warehouse.execute(
-            connection,
-            "update ops.versions set retired_at = now() where path = any(:paths)",
-            {"paths": [file.path for file in run]},
-        )
-        warehouse.execute(
-            connection,
-            "insert into ops.versions (entity, first_batch, last_batch, path, row_count) "
-            "values (:name, :first, :last, :path, :rows)",
-            {"name": name, "first": run[0].first_batch, "last": run[-1].last_batch, "path": path, "rows": written},
-        )
-
-
-def _remove_retired(stores: Stores) -> None:
-    with warehouse.connect(stores.marketing) as connection:
-        gone = warehouse.fetch(
-            connection,
-            "delete from ops.versions where retired_at < now() - :kept returning path",
-            {"kept": RETIRED_FILES_KEPT},
-        )
-    for (path,) in gone:
-        lake.remove(posixpath.join(stores.lake, path))
-    _remove_strangers(stores)
-
-
-def _remove_strangers(stores: Stores) -> None:
-    """Files that a killed acceptance or merge left: with the lock held, nobody else can be about to count them."""
-    with warehouse.connect(stores.marketing) as connection:
-        counted = {path for (path,) in warehouse.fetch(connection, "select path from ops.versions")}
-    for name in tables.ENTITIES:
-        for file in lake.files_in(posixpath.join(stores.lake, "history", name)):
-            if posixpath.join("history", name, file) not in counted:
-                lake.remove(posixpath.join(stores.lake, "history", name, file))

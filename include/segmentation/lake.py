@@ -109,6 +109,29 @@ def batches_of(target: str, rows: int) -> Iterator[pa.RecordBatch]:
         yield from pq.ParquetFile(file).iter_batches(rows)
 
 
+def days_of(lake: str, table: str) -> list[dt.date]:
+    """The days that the lake has of a table, the earliest first."""
+    schema, name = table.split(".")
+    filesystem, plain = fsspec.core.url_to_fs(posixpath.join(lake, schema, name))
+    found = filesystem.glob(posixpath.join(plain, "as_of=*", f"{name}.parquet"))
+    return sorted(dt.date.fromisoformat(posixpath.dirname(path)[-10:]) for path in found)
+
+
+def write_text(target: str, text: str) -> None:
+    """Replaces a file of text as a whole."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
+    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
+    filesystem.pipe_file(unfinished, text.encode())
+    filesystem.mv(unfinished, plain)
+
+
+def read_text(target: str) -> str | None:
+    """A file of text; None where there is none."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    return filesystem.cat_file(plain).decode() if filesystem.isfile(plain) else None
+
+
 def files_in(folder: str) -> list[str]:
     """The names of the files right in a folder; none where there is no folder."""
     filesystem, plain = fsspec.core.url_to_fs(folder)

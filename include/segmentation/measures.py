@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from segmentation import engine, settings
-from segmentation.row_rules import EXAMPLES, Checked, Findings, engine_of, literal, quoted, table_of
+from segmentation.row_rules import EXAMPLES, Checked, Findings, engine_of
+from segmentation.suites import Rule
 
 DRIFT = "psi."
 _DAY = dt.timedelta(days=1)
@@ -83,7 +85,7 @@ def of_batch(
     profile.values["batch_ratio"] = findings.rows / usual if enough else None
     profile.remarks["batch_ratio"] = f"{findings.rows:,} rows; usual are {usual:,.0f}" if enough else ""
     if checked.time:
-        inputs = {"checked.batch": checked.source, "known.rows": known, "bad.rows": findings.bad}
+        inputs = {"checked.batch": checked.input, "known.rows": known, "bad.rows": findings.bad}
         days = _recent_days(checked, inputs, day, config)
         _freshness(profile, days, inputs, checked, day, config)
         _last_day(profile, days, day, config)
@@ -114,15 +116,21 @@ def of_table(
         profile.values["rows_ratio"] = rows / rows_before
         profile.remarks["rows_ratio"] = f"{rows:,} rows; there were {rows_before:,}"
     parts = [
-        f"select {literal(column)} as col, {_bin(column, schema)} as bin, '{side}' as side, count(*) as rows "  # noqa: S608
+        f"select {engine.literal(column)} as col, {_bin(column, schema)} as bin, '{side}' as side, count(*) as rows "  # noqa: S608
         f"from {source} group by bin"
         for column in drift
         for side, source in (("now", "now.rows"), ("before", "before.rows"))
     ]
     if parts:
         found = engine.query(" union all ".join(parts), {"now.rows": table, "before.rows": before}, engine_of(config))
-        _drift(profile, table_of(found).to_pylist(), config)
+        _drift(profile, engine.table_of(found).to_pylist(), config)
     return profile
+
+
+def as_frame(profile: Profile, rules: Sequence[Rule]) -> pd.DataFrame:
+    """The measures that the rules look at as a table of one row, as float64."""
+    names = dict.fromkeys(column for rule in rules for column in rule.columns)
+    return pd.DataFrame({name: [profile.values.get(name)] for name in names}, dtype="float64")
 
 
 def last_day_ratio(days: Mapping[dt.date, int], last: dt.date, config: settings.Gates) -> float | None:
@@ -180,13 +188,13 @@ def _freshness(
     newest = max(days, key=lambda each: each.last_at, default=None)
     as_of = engine.midnight(day)
     if newest is None:
-        time = quoted(checked.time)
+        time = engine.quoted(checked.time)
         statement = f"""
             select max({time}) as last_at from (
                 select {time} from known.rows union all select {time} from ({_good(checked)}) as g
-            ) as r where {time} < {literal(as_of)}
+            ) as r where {time} < {engine.literal(as_of)}
         """  # noqa: S608
-        [row] = table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()
+        [row] = engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()
         if row["last_at"] is None:
             profile.values["newest_age_days"] = None
             return
@@ -237,35 +245,39 @@ def _recent_days(
     checked: Checked, inputs: Mapping[str, engine.Input], day: dt.date, config: settings.Gates
 ) -> list[DayCount]:
     """The recent days up to the day, from what is known and what the batch brings, each key once."""
+    row = f"select {checked.key_text} as key, {engine.quoted(checked.time)} as t"
+    window = _window(checked, day, config)
     statement = f"""
         with recent as (
-            select {checked.key_text} as key, {quoted(checked.time)} as t from known.rows where {_window(checked, day, config)}
+            {row} from known.rows where {window}
             union all
-            select {checked.key_text} as key, {quoted(checked.time)} as t from ({_good(checked)}) as g
-            where {_window(checked, day, config)}
+            {row} from ({_good(checked)}) as g where {window}
         )
         select t::date as day, count(distinct key) as rows, max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples
         from recent group by 1 order by 1
     """  # noqa: S608
-    return [DayCount(**row) for row in table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()]
+    return [DayCount(**row) for row in engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()]
 
 
 def _bins(
     checked: Checked, inputs: Mapping[str, engine.Input], day: dt.date, columns: Sequence[str], config: settings.Gates
 ) -> list[dict]:
     sides = {"now": f"({_good(checked)})", "before": "known.rows"}
+    window = _window(checked, day, config)
     parts = [
-        f"select {literal(column)} as col, {_bin(column, checked.schema)} as bin, '{side}' as side, count(*) as rows "  # noqa: S608
-        f"from {source} as s where {_window(checked, day, config)} group by bin"
+        f"select {engine.literal(column)} as col, {_bin(column, checked.schema)} as bin, '{side}' as side, "  # noqa: S608
+        f"count(*) as rows from {source} as s where {window} group by bin"
         for column in columns
         for side, source in sides.items()
     ]
-    return table_of(engine.query(" union all ".join(parts), inputs, engine_of(config))).to_pylist() if parts else []
+    if not parts:
+        return []
+    return engine.table_of(engine.query(" union all ".join(parts), inputs, engine_of(config))).to_pylist()
 
 
 def _bin(column: str, schema: pa.Schema) -> str:
     """SQL: where a value falls: texts by themselves, numbers by powers of the square root of 2."""
-    name, kind = quoted(column), schema.field(column).type
+    name, kind = engine.quoted(column), schema.field(column).type
     if settings.is_number(kind):
         scale = f"floor(2 * log2(abs({name}::double) + 1)) * sign({name}::double)"
         return f"case when isfinite({name}::double) then ({scale})::bigint::varchar else 'none' end"
@@ -279,15 +291,17 @@ def _good(checked: Checked) -> str:
 
 
 def _window(checked: Checked, day: dt.date, config: settings.Gates) -> str:
-    as_of, time = engine.midnight(day), quoted(checked.time)
-    return f"{time} >= {literal(as_of - _DAY * (config.history_days + 1))} and {time} < {literal(as_of)}"
+    as_of, time = engine.midnight(day), engine.quoted(checked.time)
+    return f"{time} >= {engine.literal(as_of - _DAY * (config.history_days + 1))} and {time} < {engine.literal(as_of)}"
 
 
 def _count(source: engine.Input, config: settings.Gates) -> int:
     found = engine.query("select count(*) as rows from counted.rows", {"counted.rows": source}, engine_of(config))
-    return table_of(found)["rows"][0].as_py()
+    return engine.table_of(found)["rows"][0].as_py()
 
 
 def _deleted_keys(checked: Checked, config: settings.Gates) -> list[str]:
     statement = f"select {checked.key_text} as key from checked.batch where is_deleted limit {EXAMPLES}"  # noqa: S608
-    return table_of(engine.query(statement, {"checked.batch": checked.source}, engine_of(config)))["key"].to_pylist()
+    return engine.table_of(engine.query(statement, {"checked.batch": checked.input}, engine_of(config)))[
+        "key"
+    ].to_pylist()

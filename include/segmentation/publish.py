@@ -71,17 +71,7 @@ def ensure_schema(dsn: str) -> None:
 
     Replacing a view locks its readers out for a moment, so it happens only when the definition has changed.
     """
-    script = sql.read("publish", "schema")
-    fingerprint = f"fenqun {hashlib.sha256(script.encode()).hexdigest()[:16]}"
-    with warehouse.connect(dsn) as connection:
-        found = warehouse.fetch(
-            connection, "select obj_description(to_regnamespace('marketing_internal')::oid, 'pg_namespace')"
-        )
-        if found == [(fingerprint,)]:
-            return
-        warehouse.execute(connection, "select pg_advisory_xact_lock(:lock)", {"lock": _LOCK})
-        warehouse.run_script(connection, script)
-        warehouse.run_script(connection, f"comment on schema marketing_internal is '{fingerprint}'")
+    warehouse.ensure_schema(dsn, "marketing_internal", sql.read("publish", "schema"), _LOCK)
 
 
 def _clear_unfinished(dsn: str, day: dt.date) -> None:

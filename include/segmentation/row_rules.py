@@ -6,7 +6,6 @@ examples, in one pass; only if there is anything does a second pass fetch which 
 figures. Great Expectations then checks a sample of what is left, so that this translation is checked as well.
 """
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,16 @@ from typing import Any
 import pyarrow as pa
 
 from segmentation import engine, settings
-from segmentation.suites import FINITE, QUARANTINE, REFERENCES, UNIQUE_TYPES, Rule
+from segmentation.suites import FINITE, QUARANTINE, READABLE, REFERENCES, UNIQUE_TYPES, Rule
 
 EXAMPLES = 3
-REPEAT, CONFLICT = 1, 2
-DUPLICATE_REASONS = {REPEAT: "exact repeat of another row", CONFLICT: "key occurs twice with different content"}
+REPEAT, CONFLICT, OLDER = 1, 2, 3
+DUPLICATE_REASONS = {
+    REPEAT: "exact repeat of another row",
+    CONFLICT: "key occurs twice with different content",
+    OLDER: "older version of a key that occurs twice",
+}
+_MOST_RULES = 62
 BAD_ROWS = pa.schema([("row_no", pa.int64()), ("broken", pa.int64()), ("duplicate", pa.int32())])
 
 
@@ -42,54 +46,68 @@ class Checked:
     @property
     def key_text(self) -> str:
         """SQL: the key as people read it."""
-        parts = ", ".join(f"coalesce({quoted(column)}::varchar, 'null')" for column in self.key)
+        parts = ", ".join(f"coalesce({engine.quoted(column)}::varchar, 'null')" for column in self.key)
         return f"concat_ws('/', {parts})"
 
     @property
+    def input(self) -> engine.Numbered:
+        """What the engine reads as `checked.batch`."""
+        return engine.Numbered(self.source)
+
+    @property
     def numbered(self) -> str:
-        """SQL: the rows with `row_no`, from 0, in the order of the file."""
+        """SQL: the rows with `row_no`, from 0, in the order of the file, and `is_deleted`."""
         deleted = "" if self.has_deletions else ", false as is_deleted"
-        return f"select row_number() over () - 1 as row_no, *{deleted} from checked.batch"  # noqa: S608
+        return f"select *{deleted} from checked.batch"  # noqa: S608
 
 
 @dataclass(frozen=True)
 class Parent:
-    """A table that another one's rows refer to: what is known of it, and what its own batch brings.
+    """A table that another one's rows refer to: what is known of it, and what the same run brings of it.
 
-    :param bad: rows of `staged` that do not count, by `row_no`.
-    :param released: rows that come back out of quarantine.
+    :param known: None: nothing is.
+    :param incoming: its rows, with `is_deleted`; None: the run brings none.
+    :param bad: rows of `incoming` that do not count, by `row_no`.
+    :param is_required: checked against even if it has no rows at all; an optional one is a table that the shop does
+        not keep then.
     """
 
     table: str
     key: str
-    known: engine.Input
-    staged: str | None = None
-    bad: pa.Table | None = None
-    released: pa.Table | None = None
+    known: engine.Input | None = None
+    incoming: str | None = None
+    bad: pa.Table = field(default_factory=BAD_ROWS.empty_table)
     is_required: bool = False
 
     def inputs(self, number: int) -> dict[str, engine.Input]:
-        found = {f"parent{number}.known": self.known}
-        if self.staged is not None:
-            found |= {f"parent{number}.staged": self.staged, f"parent{number}.bad": self.bad}
-        if self.released is not None:
-            found[f"parent{number}.released"] = self.released
+        """What the engine reads for `keys`."""
+        found: dict[str, engine.Input] = {}
+        if self.known is not None:
+            found[f"parent{number}.known"] = self.known
+        if self.incoming is not None:
+            found |= {f"parent{number}.incoming": engine.Numbered(self.incoming), f"parent{number}.bad": self.bad}
         return found
 
-    def keys(self, number: int) -> str:
-        """SQL: the keys that may be referred to, without null."""
-        key, name = quoted(self.key), f"parent{number}"
-        found = [f"select {key} as k from {name}.known where {key} is not null"]  # noqa: S608
-        if self.staged is not None:
-            staged = f"select row_number() over () - 1 as row_no, {key}, is_deleted from {name}.staged"  # noqa: S608
-            found[0] += f" and {key} not in (select {key} from {name}.staged where is_deleted and {key} is not null)"  # noqa: S608
+    def keys(self, number: int, asked: str | None = None) -> str:
+        """SQL: the keys that may be referred to, as `k`, without null.
+
+        :param asked: SQL of the keys that matter, if those are few beside the known ones.
+        """
+        key, name = engine.quoted(self.key), f"parent{number}"
+        found = []
+        if self.known is not None:
+            known = f"select {key} as k from {name}.known where {key} is not null"  # noqa: S608
+            if asked:
+                known += f" and {key} in ({asked})"
+            if self.incoming is not None:
+                known += f" and {key} not in (select {key} from {name}.incoming where is_deleted)"  # noqa: S608
+            found.append(known)
+        if self.incoming is not None:
             found.append(
-                f"select {key} as k from ({staged}) as s where not is_deleted and {key} is not null "  # noqa: S608
+                f"select {key} as k from {name}.incoming where not is_deleted and {key} is not null "  # noqa: S608
                 f"and row_no not in (select row_no from {name}.bad)"
             )
-        if self.released is not None:
-            found.append(f"select {key} as k from {name}.released where {key} is not null")  # noqa: S608
-        return " union all ".join(found)
+        return " union all ".join(found) or "select null::varchar as k where false"
 
 
 @dataclass(frozen=True)
@@ -118,35 +136,57 @@ class Findings:
 
 
 def find(
-    checked: Checked, rules: Sequence[Rule], parents: Mapping[str, Parent], config: settings.Gates | None = None
+    checked: Checked,
+    rules: Sequence[Rule],
+    parents: Mapping[str, Parent],
+    config: settings.Gates | None = None,
+    *,
+    keeps_latest: bool = False,
 ) -> Findings:
     """Checks every row against every rule.
 
     A reference to an optional table that has no rows at all is not checked: the shop does not keep that table.
+
+    :param parents: by table, for every rule of type `references`.
+    :param keeps_latest: of rows with one key the one with the latest `updated_at` counts; else none that contradict.
     """
     config = config or settings.load().gates
     inputs, with_parents = _parents(checked, rules, parents, config)
     judged = tuple(rule for rule in rules if rule.type not in UNIQUE_TYPES and _applies(rule, with_parents))
+    if len(judged) > _MOST_RULES:
+        raise ValueError(f"{checked.table} has {len(judged)} rules; at most {_MOST_RULES} fit into a number")
     statement = _judged(checked, judged, with_parents)
-    totals = _one_row(f"{statement} select {_totals(judged)} from judged", inputs, config)
+    totals = _one_row(f"{statement} select {_totals(judged)} from judged", inputs, config)  # noqa: S608
     counts = [Counted(rule, totals[f"n{i}"], list(totals[f"e{i}"] or [])) for i, rule in enumerate(judged)]
     unique = next((rule for rule in rules if rule.type in UNIQUE_TYPES), None)
-    doubled = _duplicates(checked, totals["rows"], config) if unique else _no_duplicates()
+    doubled = _duplicates(checked, totals["rows"], config, keeps_latest) if unique else _no_duplicates()
     keys = doubled["key"].unique()[:EXAMPLES].to_pylist()
     duplicates = Counted(unique or Rule("key occurs twice", QUARANTINE, UNIQUE_TYPES[0]), doubled.num_rows, keys)
-    removable = [i for i, rule in enumerate(judged) if rule.severity == QUARANTINE]
-    takes_doubles = duplicates.rule.severity == QUARANTINE and doubled.num_rows
-    bad = BAD_ROWS.empty_table()
-    if takes_doubles or any(counts[i].unexpected for i in removable):
-        bits = " + ".join(f"(case when b{i} then {1 << i} else 0 end)::bigint" for i in removable) or "0::bigint"
-        kind = "coalesce(d.kind, 0)::integer" if takes_doubles else "0"
-        statement += (
-            f" select j.row_no, {bits} as broken, {kind} as duplicate from judged as j "
-            "left join doubled.rows as d on j.row_no = d.row_no where broken > 0 or duplicate > 0 order by 1"
-        )
-        bad = table_of(engine.query(statement, inputs | {"doubled.rows": doubled}, engine_of(config))).cast(BAD_ROWS)
+    bad = _bad_rows(statement, inputs, counts, doubled if duplicates.rule.severity == QUARANTINE else None, config)
     all_counts = counts + ([duplicates] if unique else [])
     return Findings(checked, totals["rows"], totals["deletions"], all_counts, bad, duplicates, judged)
+
+
+def _bad_rows(
+    statement: str,
+    inputs: Mapping[str, engine.Input],
+    counts: Sequence[Counted],
+    doubled: pa.Table | None,
+    config: settings.Gates,
+) -> pa.Table:
+    """`BAD_ROWS`: a second pass, only if the first has found any."""
+    removable = [i for i, count in enumerate(counts) if count.rule.severity == QUARANTINE]
+    takes_doubles = doubled is not None and doubled.num_rows > 0
+    if not takes_doubles and not any(counts[i].unexpected for i in removable):
+        return BAD_ROWS.empty_table()
+    bits = " + ".join(f"(case when b{i} then {1 << i} else 0 end)::bigint" for i in removable) or "0::bigint"
+    kind = "coalesce(d.kind, 0)::integer" if takes_doubles else "0"
+    statement += (
+        f" select j.row_no, {bits} as broken, {kind} as duplicate from judged as j "  # noqa: S608
+        "left join doubled.rows as d on j.row_no = d.row_no where broken > 0 or duplicate > 0 order by 1"
+    )
+    found = engine.query(statement, {**inputs, "doubled.rows": doubled or _no_duplicates()}, engine_of(config))
+    return engine.table_of(found).cast(BAD_ROWS)
 
 
 def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
@@ -155,25 +195,29 @@ def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
     :param parents: table -> name of the subquery with its keys.
     """
     kwargs = dict(rule.kwargs)
-    column = quoted(kwargs["column"]) if "column" in kwargs else ""
+    column = engine.quoted(kwargs["column"]) if "column" in kwargs else ""
     match rule.type.removeprefix("expect_column_"):
         case "values_to_not_be_null":
             return f"{column} is null"
         case "values_to_be_between":
             low, high = ("<=" if kwargs.get("strict_min") else "<"), (">=" if kwargs.get("strict_max") else ">")
             bounds = [(low, kwargs.get("min_value")), (high, kwargs.get("max_value"))]
-            return " or ".join(f"{column} {sign} {literal(value)}" for sign, value in bounds if value is not None)
+            return " or ".join(
+                f"{column} {sign} {engine.literal(value)}" for sign, value in bounds if value is not None
+            )
         case "values_to_be_in_set":
-            return f"{column} not in ({', '.join(map(literal, kwargs['value_set']))})"
+            return f"{column} not in ({', '.join(map(engine.literal, kwargs['value_set']))})"
         case "values_to_not_be_in_set":
-            return f"{column} in ({', '.join(map(literal, kwargs['value_set']))})"
+            return f"{column} in ({', '.join(map(engine.literal, kwargs['value_set']))})"
         case "values_to_match_regex":
-            return f"not regexp_matches({column}, {literal(kwargs['regex'])})"
+            return f"not regexp_matches({column}, {engine.literal(kwargs['regex'])})"
         case "values_to_not_match_regex":
-            return f"regexp_matches({column}, {literal(kwargs['regex'])})"
+            return f"regexp_matches({column}, {engine.literal(kwargs['regex'])})"
         case "pair_values_a_to_be_greater_than_b":
             sign = "<" if kwargs.get("or_equal") else "<="
-            return f"{quoted(kwargs['column_A'])} {sign} {quoted(kwargs['column_B'])}"
+            return f"{engine.quoted(kwargs['column_A'])} {sign} {engine.quoted(kwargs['column_B'])}"
+    if rule.type == READABLE:
+        return f"json_exists(unreadable, {engine.literal('$.' + column)})"
     if rule.type == FINITE:
         return f"not isfinite({column})"
     if rule.type == REFERENCES:
@@ -181,49 +225,31 @@ def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
     raise NotImplementedError(f"{rule.type} has no translation into SQL yet: see row_rules.predicate")
 
 
-def literal(value: Any) -> str:
-    """A value of a suite as SQL."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, dt.datetime):
-        return f"timestamptz '{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
-    if isinstance(value, dt.date):
-        return f"date '{value}'"
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A column's name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def table_of(batches) -> pa.Table:
-    """What the engine yields, as one table: for results that are small by their nature."""
-    return pa.Table.from_batches(list(batches))
-
-
 def engine_of(config: settings.Gates) -> settings.Engine:
     return settings.Engine(threads=settings.load().engine.threads, memory_limit=config.memory_limit)
 
 
 def _one_row(statement: str, inputs: Mapping[str, engine.Input], config: settings.Gates) -> dict[str, Any]:
-    return table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()[0]
+    return engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()[0]
 
 
 def _parents(
     checked: Checked, rules: Sequence[Rule], parents: Mapping[str, Parent], config: settings.Gates
 ) -> tuple[dict[str, engine.Input], dict[str, tuple[str, str]]]:
     """The inputs of all queries, and table -> (name of the subquery with its keys, that subquery)."""
-    inputs: dict[str, engine.Input] = {"checked.batch": checked.source}
+    inputs: dict[str, engine.Input] = {"checked.batch": checked.input}
+    columns: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.type == REFERENCES:
+            columns.setdefault(rule.kwargs["table"], []).append(engine.quoted(rule.kwargs["column"]))
     found = {}
-    for number, table in enumerate(dict.fromkeys(r.kwargs["table"] for r in rules if r.type == REFERENCES)):
+    for number, (table, referring) in enumerate(columns.items()):
         parent = parents[table]
-        keys, own = parent.keys(number), parent.inputs(number)
-        is_there = parent.is_required or table_of(engine.query(f"{keys} limit 1", own, engine_of(config))).num_rows
-        if is_there:
-            found[table] = (f"keys{number}", keys)
+        own = parent.inputs(number)
+        any_key = f"{parent.keys(number)} limit 1"
+        if parent.is_required or engine.table_of(engine.query(any_key, own, engine_of(config))).num_rows:
+            asked = " union all ".join(f"select {column} from checked.batch" for column in referring)  # noqa: S608
+            found[table] = (f"keys{number}", parent.keys(number, asked))
             inputs |= own
     return inputs, found
 
@@ -240,7 +266,7 @@ def _judged(checked: Checked, rules: Sequence[Rule], parents: Mapping[str, tuple
         f", (not is_deleted and coalesce({predicate(rule, names)}, false)) as b{i}" for i, rule in enumerate(rules)
     )
     clauses.append(f"numbered as ({checked.numbered})")
-    clauses.append(f"judged as (select row_no, is_deleted, {checked.key_text} as key{flags} from numbered)")
+    clauses.append(f"judged as (select row_no, is_deleted, {checked.key_text} as key{flags} from numbered)")  # noqa: S608
     return "with " + ", ".join(clauses)
 
 
@@ -255,20 +281,20 @@ def _no_duplicates() -> pa.Table:
     return pa.schema([("row_no", pa.int64()), ("kind", pa.int32()), ("key", pa.string())]).empty_table()
 
 
-def _duplicates(checked: Checked, rows: int, config: settings.Gates) -> pa.Table:
+def _duplicates(checked: Checked, rows: int, config: settings.Gates, keeps_latest: bool) -> pa.Table:
     """The rows to take out so that every key occurs once: repeats but for the first, and all that contradict.
 
     Keys are compared a part at a time, so that memory does not grow with the table. Null is no key.
     """
     passes = max(1, -(-rows // config.keys_a_pass))
-    key = ", ".join(map(quoted, checked.key))
+    key = ", ".join(map(engine.quoted, checked.key))
+    is_key = " and ".join(f"{engine.quoted(column)} is not null" for column in checked.key)
+    living = f"{is_key} and not is_deleted" if checked.has_deletions else is_key
     found = [_no_duplicates()]
     for part in range(passes):
-        is_key = " and ".join(f"{quoted(column)} is not null" for column in checked.key)
-        living = f"{is_key} and not is_deleted" if checked.has_deletions else is_key
         mine = f"{living} and hash({key}) % {passes} = {part}" if passes > 1 else living
-        inputs = {"checked.batch": checked.source}
-        twice = table_of(
+        inputs: dict[str, engine.Input] = {"checked.batch": checked.input}
+        twice = engine.table_of(
             engine.query(
                 f"select {key} from checked.batch where {mine} group by {key} having count(*) > 1",  # noqa: S608
                 inputs,
@@ -276,22 +302,33 @@ def _duplicates(checked: Checked, rows: int, config: settings.Gates) -> pa.Table
             )
         )
         if twice.num_rows:
-            every = ", ".join(quoted(name) for name in checked.schema.names)
-            statement = f"""
-                with alike as (
-                    select row_no, {checked.key_text} as key, {key},
-                        row_number() over (partition by {every} order by row_no) as repeat_no
-                    from ({checked.numbered}) as n semi join doubled.keys using ({key})
-                    where not is_deleted
-                ),
-                compared as (
-                    select row_no, key, repeat_no,
-                        count(*) filter (where repeat_no = 1) over (partition by {key}) as contents
-                    from alike
-                )
-                select row_no, case when contents > 1 then {CONFLICT} else {REPEAT} end as kind, key
-                from compared where contents > 1 or repeat_no > 1 order by row_no
-            """  # noqa: S608
+            statement = _compared(checked, key, keeps_latest)
             rows_of_them = engine.query(statement, inputs | {"doubled.keys": twice}, engine_of(config))
-            found.append(table_of(rows_of_them).cast(found[0].schema))
+            found.append(engine.table_of(rows_of_them).cast(found[0].schema))
     return pa.concat_tables(found)
+
+
+def _compared(checked: Checked, key: str, keeps_latest: bool) -> str:
+    """SQL: which rows of the keys that occur twice are to go, and why."""
+    every = ", ".join(engine.quoted(name) for name in checked.schema.names)
+    conflict = f"case when version_no > 1 then {OLDER} end" if keeps_latest else f"{CONFLICT}"
+    latest = "updated_at desc nulls last, row_no" if keeps_latest else "row_no"
+    return f"""
+        with alike as (
+            select n.row_no, {checked.key_text} as key, {every},
+                row_number() over (partition by {every} order by n.row_no) as repeat_no
+            from ({checked.numbered}) as n semi join doubled.keys using ({key})
+            where not is_deleted
+        ),
+        compared as (
+            select row_no, key, repeat_no,
+                count(*) filter (where repeat_no = 1) over (partition by {key}) as contents,
+                row_number() over (partition by {key} order by repeat_no, {latest}) as version_no
+            from alike
+        ),
+        told as (
+            select row_no, key, case when repeat_no > 1 then {REPEAT} when contents > 1 then {conflict} end as kind
+            from compared
+        )
+        select row_no, kind, key from told where kind is not null order by row_no
+    """  # noqa: S608

@@ -49,6 +49,8 @@ class Extract(_Group):
 
     overlap_minutes: int = Field(60, ge=0, description="read again behind the watermark: transactions that ended late")
     finds_deletions: bool = Field(True, description="compare keys with the source when row counts do not add up")
+    most_unreadable: int = Field(1_000, ge=0, description="values of a column that may not fit its type; then it stops")
+    memory_limit: str = Field("600MB", pattern=r"^\d+(MB|GB)$", description="of the comparison of keys")
 
 
 class History(_Group):
@@ -67,13 +69,14 @@ class Gates(_Group):
     future_days: int = Field(1, ge=0, description="events may be this far after all that the extract has seen")
     planned_days: int = Field(1_100, ge=0, description="the same, for what is planned ahead: campaigns, launches")
     few_rows: int = Field(20, ge=1, description="fewer broken rows than this are no matter for the table as a whole")
+    orphan_days: int = Field(60, ge=0, description="so long an orphan waits in quarantine for what it refers to")
     history_days: int = Field(28, ge=7, description="the recent days that volume and drift are compared with")
     min_rows_a_day: int = Field(20, ge=1, description="median below which a day's volume is not judged")
     min_rows_drift: int = Field(200, ge=1, description="rows on each side without which drift is not judged")
     sample_rows: int = Field(20_000, ge=100, description="accepted rows that Great Expectations checks once more")
     keys_a_pass: int = Field(8_000_000, ge=1_000, description="keys that are compared at once to find duplicates")
     memory_limit: str = Field("1200MB", pattern=r"^\d+(MB|GB)$")
-    data_docs: str | None = Field(None, description="folder of the Data Docs; None: data_docs beside the lake")
+    data_docs: str | None = Field(None, description="folder of the Data Docs; None: data_docs in the lake")
 
 
 class CleanColumn(_Group):
@@ -92,6 +95,9 @@ def is_number(kind: pa.DataType) -> bool:
 class Clean(_Group):
     """Missing values and outliers; nothing is mended unless it is asked for."""
 
+    duplicates: Literal["quarantine", "latest"] = Field(
+        "quarantine", description="rows of one key that contradict: all go, or all but the latest by updated_at"
+    )
     columns: dict[str, CleanColumn] = Field({}, description='e.g. {"orders.discount_amount": {"missing": "median"}}')
     fit_rows: int = Field(50_000, ge=100, description="rows that mean, median, spread and model are taken from")
     model_rounds: int = Field(10, ge=1, description="rounds of the iterative imputer")

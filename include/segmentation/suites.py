@@ -20,9 +20,8 @@ from segmentation.errors import FinalError
 
 SUITES_HOME = Path(__file__).resolve().parents[1] / "expectations"
 QUARANTINE, STOP, WARN = "quarantine", "stop", "warn"
-REFERENCES, FINITE = "references", "finite"
-ORPHAN = "orphan: "
-OWN_TYPES = (REFERENCES, FINITE)
+REFERENCES, FINITE, READABLE = "references", "finite", "readable"
+OWN_TYPES = (REFERENCES, FINITE, READABLE)
 UNIQUE_TYPES = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 

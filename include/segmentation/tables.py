@@ -37,9 +37,24 @@ class Entity:
         return f"staged.{self.name}"
 
     @property
-    def staged_schema(self) -> pa.Schema:
+    def incoming(self) -> str:
+        """The lake table that the gate judges where it is not the staged one itself, e.g. `incoming.orders`."""
+        return f"incoming.{self.name}"
+
+    @property
+    def version_schema(self) -> pa.Schema:
         """The contract's columns and `is_deleted`: the source no longer has the key, the other columns are null."""
         return self.schema.append(pa.field("is_deleted", pa.bool_()))
+
+    @property
+    def staged_schema(self) -> pa.Schema:
+        """The columns of a version, and what the gate is to know besides.
+
+        `unreadable`: a JSON object of the values that do not fit their column's type (null there); null for most rows.
+        `quarantine_row`: the `row_id` in quarantine from which the row is taken back; null for what the source brings.
+        """
+        unreadable = pa.field("unreadable", pa.string())
+        return self.version_schema.append(unreadable).append(pa.field("quarantine_row", pa.int64()))
 
 
 CUSTOMERS = Entity(
@@ -237,10 +252,14 @@ CUSTOMER_SEGMENTS = "marketing.customer_segments"
 SNAPSHOTS = "marketing.snapshots"
 SEGMENT_ROWS = "marketing_internal.segment_rows"
 CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
+
+# Beside it, what the gates found: every rule's result, and the rows that do not count
+QUALITY_RESULTS = "quality.results"
 QUARANTINE = "quarantine.rows"
 
-# Beside it, what the pipeline keeps of itself: which batch of versions a day knows, and how far each entity was read
+# And what the pipeline keeps of itself: which batch of versions a day knows, and how far each entity was read
 ACCEPTANCES = "ops.acceptances"
+BATCH_ROWS = "ops.batch_rows"
 VERSIONS = "ops.versions"
 WATERMARKS = "ops.watermarks"
 

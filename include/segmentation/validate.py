@@ -1,157 +1,264 @@
 """
-validate: the gates between the stages, one Great Expectations suite per table in `include/expectations/<table>.yaml`.
+validate: the gates between the stages, one suite of rules per table in `include/expectations/<table>.yaml`.
 
-A suite is the `expectations` of GX as they stand (type and kwargs), plus two rules of ours: `references` (a column's
-values must all occur in another table's key of the same name) and `same_rows_as` (row counts are equal). Values that
-depend on the day are suite parameters: `{$PARAMETER: as_of}` (its midnight, UTC) and `{$PARAMETER: only_day}` (the
-set of that one date).
+The raw gate judges what the extract has staged: rows that break a rule of severity `quarantine` go to `quarantine.rows`
+with their reasons, the others are accepted into the history, and from then on the day knows them. The gates of the
+features and of the scores judge a day's table as it lies. A rule of severity `stop` that is broken stops the run before
+anything after it has changed. What every rule found goes to `quality.results` and to the Data Docs, whatever it was.
 """
 
 import datetime as dt
-from collections.abc import Iterator
-from pathlib import Path
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import great_expectations as gx  # noqa: TID251 - the one importer
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import yaml
-from great_expectations.core.expectation_suite import ExpectationSuite  # noqa: TID251 - the one importer
-from great_expectations.data_context.types.base import (  # noqa: TID251 - the one importer
-    DataContextConfig,
-    InMemoryStoreBackendDefaults,
-    ProgressBarsConfig,
+
+from segmentation import (
+    data_docs,
+    expectations,
+    history,
+    incoming,
+    judged_rows,
+    lake,
+    measures,
+    quality,
+    row_rules,
+    settings,
+    suites,
+    tables,
+    verdict,
 )
-
-from segmentation import lake
-from segmentation.engine import midnight
 from segmentation.errors import FinalError
+from segmentation.incoming import Incoming
+from segmentation.row_rules import Checked, Findings, Parent
 from segmentation.settings import Stores
+from segmentation.suites import QUARANTINE, READABLE, STOP, Rule, Suite
+from segmentation.verdict import Verdict
 
-SUITES_HOME = Path(__file__).resolve().parents[1] / "expectations"
-EXAMPLES = 3
+log = logging.getLogger(__name__)
 
 
 class GateError(FinalError):
-    """A table breaks its suite. Says table, column, rule, how many rows, and examples; nothing downstream has run."""
+    """A table breaks its suite. Says table, rule, how many rows, and example keys; nothing downstream has run."""
 
 
-def validate_table(table: str, day: dt.date, stores: Stores) -> dict[str, Any]:
+class DisagreementError(FinalError):
+    """Great Expectations refuses rows that the same rule in SQL let pass: a mistake in `row_rules`, not in the data."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """An entity that was judged: what was looked at, what was found, and which suite said so."""
+
+    incoming: Incoming
+    findings: Findings
+    suite: Suite
+    verdict: Verdict
+
+
+def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_reload: bool = False) -> dict[str, Any]:
+    """Judges what was staged for a day, and accepts what is good of it, all entities at once.
+
+    A day that has passed the gate already keeps what it knows.
+
+    :param run_id: the run of the DAG, for `quality.results` and `quarantine.rows`.
+    :param is_reload: rows were staged once more for a day that has passed.
+    :returns: `batch`, and for each table `rows`, `accepted`, `quarantined`, `taken_back` and `warnings`; or
+        `accepted_batch`, where there was nothing to judge.
+    :raises GateError: with a line per broken rule. Nothing was accepted.
+    :raises lake.MissingDayError: an entity was not staged.
+    """
+    batch = history.accepted_batch(stores, day)
+    if batch is not None and not is_reload:
+        return {"accepted_batch": batch}
+    try:
+        judged = _judge_all(day, stores)
+    except lake.MissingDayError:
+        batch = history.accepted_batch(stores, day)
+        if batch is None or is_reload:
+            raise
+        return {"accepted_batch": batch}  # by another run, while this one was at it
+    verdicts = [each.verdict for each in judged.values()]
+    _publish_findings(verdicts, "raw", day, stores, run_id)
+    parts = {name: _part(tables.ENTITIES[name], each, day, run_id) for name, each in judged.items()}
+    batch = history.append(stores, day, parts, is_reload=is_reload)
+    return {"batch": batch, "tables": {each.verdict.table: _summary(each) for each in judged.values()}}
+
+
+def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None = None) -> dict[str, Any]:
     """Checks one table's day against its suite.
 
-    :param table: a lake table with a suite, e.g. `raw.orders`.
-    :returns: `table`, `rows` and `expectations` (how many were met).
+    :param table: a lake table by day with a suite: `feat.customer_daily` or `score.customer_daily`.
+    :returns: `table`, `rows`, `rules` (how many there are) and `warnings`.
     :raises GateError: with a line per broken rule.
     :raises lake.MissingDayError: the table's day has not been written.
     """
-    suite = yaml.safe_load((SUITES_HOME / f"{table}.yaml").read_text(encoding="utf-8"))
-    broken = list(_broken_counts(table, suite, day, stores))
-    frame, missing = _frame(table, suite, day, stores)
-    broken += [f"{table}: column {column} is missing" for column in missing]
-    expectations = [e for e in suite["expectations"] if not set(_columns_of(e)) & set(missing)]
-    expectations += [*_reference_rules(table, suite, frame, day, stores)]
-    results = _run(table, expectations, frame, {"as_of": midnight(day), "only_day": [day]})
-    broken += [_in_words(table, result, len(frame)) for result in results if not result.success]
-    if broken:
-        raise GateError(
-            f"{table} of {day} breaks {len(broken)} rule(s); nothing after it has run:\n" + "\n".join(broken)
-        )
-    return {"table": table, "rows": len(frame), "expectations": len(results)}
-
-
-def _run(table: str, expectations: list[dict], frame: pd.DataFrame, parameters: dict[str, Any]) -> list:
-    # An ephemeral context: several tasks at once corrupt a shared file context.
-    in_memory = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False))
-    context = gx.get_context(mode="ephemeral", project_config=in_memory)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    batch = (
-        context.data_sources.add_pandas("lake").add_dataframe_asset(table).add_batch_definition_whole_dataframe("day")
-    )
-    suite = ExpectationSuite(
-        name=table, expectations=[{"type": e["type"], "kwargs": e["kwargs"]} for e in expectations]
-    )
-    outcome = batch.get_batch({"dataframe": frame}).validate(
-        suite,
-        result_format={"result_format": "BASIC", "partial_unexpected_count": EXAMPLES},
-        expectation_parameters=parameters,
-    )
-    return list(outcome.results)
-
-
-def _frame(table: str, suite: dict, day: dt.date, stores: Stores) -> tuple[pd.DataFrame, list[str]]:
-    """The columns that the suite looks at, and those among them that are not there. Decimals as floats, for speed."""
-    wanted = dict.fromkeys(column for e in suite["expectations"] for column in _columns_of(e))
-    wanted |= dict.fromkeys(suite.get("references", {}))
+    path = lake.existing(stores.lake, table, day)
     with lake.open_parquet(stores.lake, table, day) as file:
-        names = file.schema_arrow.names
-        data = file.read(columns=[column for column in wanted if column in names])
-    for index, field in enumerate(data.schema):
-        if pa.types.is_decimal(field.type):
-            data = data.set_column(index, field.name, data.column(index).cast(pa.float64()))
-    return data.to_pandas(), [column for column in wanted if column not in names]
+        schema = file.schema_arrow
+    suite = suites.read(table, suites.parameters(day))
+    missing = [c for c in dict.fromkeys(c for rule in suite.rows for c in rule.columns) if c not in schema.names]
+    if missing:
+        raise GateError(f"{table} of {day}: column {', '.join(missing)} is missing")
+    parents = {parent: _parent_of_day(parent, day, stores) for parent in suite.parents}
+    checked = Checked(table, path, suite.key, schema)
+    findings = row_rules.find(checked, suite.rows, parents)
+    _compare(checked, suite.rows, findings)
+    wanted = _rows_of(suite.same_rows_as, day, stores) if suite.same_rows_as else None
+    profile = measures.of_table(path, schema, _drifting(suite), wanted, _same_table_before(table, day, stores))
+    results = verdict.of_rows(findings) + verdict.of_whole(table, suite.whole, profile, findings.rows)
+    told = Verdict(table, findings.rows, 0, results)
+    _publish_findings([told], table, day, stores, run_id)
+    return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.warnings}
 
 
-def _columns_of(expectation: dict) -> list[str]:
-    kwargs = expectation["kwargs"]
-    single = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
-    return single + list(kwargs.get("column_list", []))
-
-
-def _reference_rules(table: str, suite: dict, frame: pd.DataFrame, day: dt.date, stores: Stores) -> Iterator[dict]:
-    """A reference as an expectation: none of the values that the other table lacks may occur."""
-    for column, other in suite.get("references", {}).items():
-        if column not in frame:
+def _judge_all(day: dt.date, stores: Stores) -> dict[str, _Judged]:
+    """Every entity in the order of their references; not those that refer to one that stops the run anyway."""
+    judged: dict[str, _Judged] = {}
+    for entity in tables.ENTITIES.values():
+        suite = suites.read(entity.table, suites.parameters(day, _latest_update(entity, day, stores)))
+        stopped = [t for t in suite.parents if t in _tables_of(judged) and _of_table(judged, t).verdict.stops]
+        required = [t for t in stopped if tables.ENTITIES[t.removeprefix("raw.")].required]
+        if required:
+            log.warning("%s was not checked, because %s is broken", entity.table, required[0])
             continue
-        known = lake.read(stores.lake, other, day, [column])[column]
-        values = pa.array(frame[column].dropna().unique(), known.type)
-        orphans = values.filter(pc.invert(pc.is_in(values, value_set=known)))
-        yield {
-            "type": "expect_column_values_to_not_be_in_set",
-            "kwargs": {"column": column, "value_set": orphans.to_pylist(), "meta": {"rule": f"must occur in {other}"}},
-        }
+        judged[entity.name] = _judge(entity, suite, judged, day, stores)
+        told = judged[entity.name].verdict
+        log.info("%s: %s rows, %s to quarantine", told.table, f"{told.rows:,}", f"{told.quarantined:,}")
+    return judged
 
 
-def _broken_counts(table: str, suite: dict, day: dt.date, stores: Stores) -> Iterator[str]:
-    other = suite.get("same_rows_as")
-    if other:
-        rows = lake.open_parquet(stores.lake, table, day).metadata.num_rows
-        wanted = lake.open_parquet(stores.lake, other, day).metadata.num_rows
-        if rows != wanted:
-            yield f"{table}: {rows:,} rows, but {other} has {wanted:,}"
+def _judge(entity: tables.Entity, suite: Suite, judged: Mapping[str, _Judged], day: dt.date, stores: Stores) -> _Judged:
+    parents = {table: _parent_of_run(table, _of_table(judged, table), stores) for table in suite.parents}
+    found = incoming.gather(entity, suite, parents, day, stores)
+    checked = Checked(entity.table, found.path, entity.key, entity.schema, entity.time, has_deletions=True)
+    rules = (*(_unreadable(column) for column in found.unreadable), *suite.rows, *found.cleaning.rules)
+    keeps_latest = settings.load().clean.duplicates == "latest"
+    findings = row_rules.find(checked, rules, parents, keeps_latest=keeps_latest)
+    _compare(checked, rules, findings)
+    recent = history.recent_batches(stores, entity.name, settings.load().gates.history_days)
+    profile = measures.of_batch(findings, history.latest(stores, entity.name), day, _drifting(suite), recent)
+    results = verdict.of_cleaning(found.cleaning.mendings, findings.rows - findings.deletions)
+    results += verdict.of_rows(findings) + verdict.of_whole(entity.table, suite.whole, profile, findings.rows)
+    return _Judged(found, findings, suite, Verdict(entity.table, findings.rows, findings.bad.num_rows, results))
 
 
-def _in_words(table: str, result, rows: int) -> str:
-    """One broken expectation as a sentence; an error inside GX is told apart from bad data."""
-    config = result.expectation_config
-    kwargs = {key: value for key, value in config.kwargs.items() if key not in ("batch_id", "meta")}
-    column = kwargs.pop("column", None) or ", ".join(kwargs.pop("column_list", [])) or kwargs.pop("column_A", None)
-    rule = (config.meta or {}).get("rule") or _rule(config.type, kwargs)
-    subject = f"{table}.{column}" if column else table
-    error = _raised(result)
-    if error:
-        return f"{subject}: {rule} could not be checked: {error}"
-    facts = result.result or {}
-    if "unexpected_count" in facts:
-        count = facts["unexpected_count"]
-        examples = ", ".join(map(str, facts.get("partial_unexpected_list", [])[:EXAMPLES]))
-        example = f", for example {examples}" if examples else ""
-        return f"{subject}: {rule}: {count:,} of {rows:,} rows do not{example}"
-    return f"{subject}: {rule}, but it is {facts.get('observed_value')}"
+def _publish_findings(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
+    """Writes results and Data Docs, warns, and stops the run if that is what was found."""
+    history.ensure_schema(stores.marketing)
+    quality.write(stores.marketing, verdicts, day, run_id)
+    page = data_docs.write(stores, verdicts, day, run_id)
+    for warning in (warning for each in verdicts for warning in each.warnings):
+        log.warning(warning)
+    stops = [stop for each in verdicts for stop in each.stops]
+    if stops:
+        raise GateError(
+            f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:\n"
+            + "\n".join(stops)
+            + f"\nData Docs: {page}"
+        )
 
 
-def _rule(kind: str, kwargs: dict[str, Any]) -> str:
-    name = kind.removeprefix("expect_").removeprefix("column_").removeprefix("table_")
-    words = name.removeprefix("values_").replace("_to_", " must ", 1) if "_to_" in name else name
-    words = words.replace("to_", "must ", 1) if words.startswith("to_") else words
-    given = ", ".join(f"{key}={value}" for key, value in kwargs.items())
-    return words.replace("_", " ") + (f" ({given})" if given else "")
+def _compare(checked: Checked, rules: tuple[Rule, ...], findings: Findings) -> None:
+    """Has Great Expectations look once more at a sample of the rows that passed.
+
+    :raises DisagreementError: it finds one that breaks a rule.
+    """
+    broken = [count.rule for count in findings.counts if count.unexpected and count.rule.severity != QUARANTINE]
+    asked = [rule for rule in rules if rule.severity in (QUARANTINE, STOP) and rule not in broken]
+    frame = judged_rows.sample_of_good(checked, findings.bad, asked)
+    for outcome in expectations.run(checked.table, asked, frame):
+        if not outcome.is_met:
+            raise DisagreementError(
+                f"{checked.table}: Great Expectations finds {outcome.unexpected:,} rows of which {outcome.rule.name!r} "
+                f"holds, for example {', '.join(map(str, outcome.values))}; segmentation.row_rules let them pass"
+            )
 
 
-def _raised(result) -> str | None:
-    """The message of an exception inside GX, which does not raise it but files it under the metric's name."""
-    info = result.exception_info or {}
-    for each in (info, *(value for value in info.values() if isinstance(value, dict))):
-        if each.get("raised_exception"):
-            return str(each.get("exception_message"))
-    return None
+def _parent_of_run(table: str, judged: _Judged | None, stores: Stores) -> Parent:
+    entity = tables.ENTITIES[table.removeprefix("raw.")]
+    known = history.latest(stores, entity.name)
+    if judged is None:
+        return Parent(table, entity.key[0], known if known.files else None, is_required=entity.required)
+    return Parent(
+        table,
+        entity.key[0],
+        known if known.files else None,
+        incoming=judged.incoming.path,
+        bad=judged.findings.bad,
+        is_required=entity.required,
+    )
+
+
+def _parent_of_day(table: str, day: dt.date, stores: Stores) -> Parent:
+    entity = tables.ENTITIES.get(table.removeprefix("raw."))
+    if entity is not None:
+        return Parent(table, entity.key[0], history.known(stores, entity.name, day), is_required=True)
+    return Parent(table, "customer_id", lake.existing(stores.lake, table, day), is_required=True)
+
+
+def _part(entity: tables.Entity, judged: _Judged, day: dt.date, run_id: str | None) -> history.Part:
+    """What of a judged entity goes where."""
+    path, findings = judged.incoming.path, judged.findings
+    taken_back = judged_rows.taken_back(findings) if judged.incoming.taken_back else ()
+    rows: Callable[[], Iterator[pa.RecordBatch]] = partial(judged_rows.good_rows, findings, entity.version_schema)
+    if not findings.bad.num_rows:
+        rows = partial(_columns_of, path, entity.version_schema)
+    refused = judged_rows.refused(findings, entity.schema, day, run_id) if findings.bad.num_rows else ()
+    return history.Part(rows, judged.incoming.staged_rows, refused, taken_back)
+
+
+def _columns_of(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in lake.batches_of(path, incoming.BATCH_ROWS):
+        yield batch.select(schema.names)
+
+
+def _summary(judged: _Judged) -> dict[str, Any]:
+    told = judged.verdict
+    return {
+        "rows": told.rows,
+        "accepted": told.rows - told.quarantined,
+        "quarantined": told.quarantined,
+        "taken_back": judged.incoming.taken_back,
+        "warnings": told.warnings,
+    }
+
+
+def _unreadable(column: str) -> Rule:
+    return Rule(f"{column} cannot be read as its type", QUARANTINE, READABLE, {"column": column})
+
+
+def _latest_update(entity: tables.Entity, day: dt.date, stores: Stores) -> dt.datetime | None:
+    """The latest `updated_at` that the extract has seen."""
+    with lake.open_parquet(stores.lake, entity.staged, day) as file:
+        told = (file.metadata.metadata or {}).get(b"watermark", b"").decode()
+    return dt.datetime.fromisoformat(told) if told else None
+
+
+def _drifting(suite: Suite) -> list[str]:
+    """The columns whose distribution the suite asks about."""
+    names = [column for rule in suite.whole for column in rule.columns if column.startswith(measures.DRIFT)]
+    return [name.removeprefix(measures.DRIFT) for name in names]
+
+
+def _rows_of(table: str, day: dt.date, stores: Stores) -> int:
+    with lake.open_parquet(stores.lake, table, day) as file:
+        return file.metadata.num_rows
+
+
+def _same_table_before(table: str, day: dt.date, stores: Stores) -> str | None:
+    """The table of the last day before this one, if that is not too long ago to compare with."""
+    oldest = day - dt.timedelta(days=settings.load().gates.history_days)
+    days = [each for each in lake.days_of(stores.lake, table) if oldest <= each < day]
+    return lake.path(stores.lake, table, days[-1]) if days else None
+
+
+def _tables_of(judged: Mapping[str, _Judged]) -> set[str]:
+    return {tables.ENTITIES[name].table for name in judged}
+
+
+def _of_table(judged: Mapping[str, _Judged], table: str) -> _Judged | None:
+    return judged.get(table.removeprefix("raw."))

@@ -8,6 +8,7 @@ DSNs are passed in, because they hold secrets and live in Airflow connections on
 
 import contextlib
 import datetime as dt
+import hashlib
 import io
 import os
 import re
@@ -19,19 +20,14 @@ import psycopg2  # noqa: TID251 - the one importer
 import pyarrow as pa
 import pyarrow.csv
 
-from segmentation import sql
+from segmentation import conversion, sql
 from segmentation.errors import FinalError
 
 COPY_BYTES = 16 * 1024 * 1024
-PARSE_BYTES = 4 * 1024 * 1024
 FETCH_ROWS = 50_000
 
 # A Postgres DSN, read by COPY; or whatever opens a DB-API 2.0 connection (PEP 249) to another warehouse
 Source = str | Callable[[], Any]
-
-
-class UnreadableValueError(FinalError):
-    """A value of a query's result does not fit the type that is wanted; names column, type and value."""
 
 
 class MissingColumnsError(FinalError):
@@ -79,6 +75,26 @@ def run_script(connection, script: str) -> None:
         cursor.execute(script)
 
 
+def ensure_schema(dsn: str, schema: str, script: str, lock: int) -> None:
+    """Runs a script of DDL unless it was the last one that ran for the schema, which notes that in its comment.
+
+    So nothing is touched while all is as this version wants it: replacing a view locks its readers out for a moment.
+
+    :param script: may be run again at any time; creates the schema.
+    :param lock: the advisory lock that keeps two such runs apart.
+    """
+    wanted = f"fenqun {hashlib.sha256(script.encode()).hexdigest()[:16]}"
+    comment = "select obj_description(to_regnamespace(:schema)::oid, 'pg_namespace')"
+    with connect(dsn) as connection:
+        if fetch(connection, comment, {"schema": schema}) == [(wanted,)]:
+            return
+        execute(connection, "select pg_advisory_xact_lock(:lock)", {"lock": lock})
+        if fetch(connection, comment, {"schema": schema}) == [(wanted,)]:
+            return
+        run_script(connection, script)
+        run_script(connection, f"comment on schema {identifier(schema)} is '{wanted}'")
+
+
 def identifier(name: str) -> str:
     """A possibly schema-qualified name, quoted, for the few statements that are put together in code."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
@@ -116,16 +132,41 @@ def stream(source: Source, query: str, schema: pa.Schema) -> Iterator[pa.RecordB
     :param query: without parameters; `literal` prints a time for it.
     :param schema: the columns wanted; others that the query returns are left out. Times without a zone are UTC.
     :raises MissingColumnsError: naming the missing columns and those that came.
-    :raises UnreadableValueError: naming the column, the type wanted and the value.
+    :raises conversion.UnreadableValueError: naming the column, the type wanted and the value.
     """
+    names = _columns(source, query, schema)
+    if isinstance(source, str):
+        yield from _stream_copy(source, query, schema, names)
+    else:
+        for rows in _rows(source, query):
+            yield pa.RecordBatch.from_arrays([conversion.typed(rows[f.name], f) for f in schema], schema=schema)
+
+
+def stream_leniently(source: Source, query: str, schema: pa.Schema, most: int) -> Iterator[pa.RecordBatch]:
+    """Like `stream`, but a value that does not fit its column's type becomes null, and is told beside the row.
+
+    Slower: every value is read as text first. Meant for when `stream` has found such a value.
+
+    :param most: so many values of a column may be unreadable; with more, its type is another than the contract's.
+    :returns: batches with the columns of `schema` and `unreadable`: null, or a JSON object of column -> text as read.
+    :raises MissingColumnsError: as `stream`.
+    :raises conversion.UnreadableValueError: more than `most` values of one column do not fit.
+    """
+    names = _columns(source, query, schema)
+    reader = conversion.Lenient(schema, most)
+    if isinstance(source, str):
+        raw = pa.schema([(field.name, pa.binary()) for field in schema])
+        yield from (reader.of_texts(batch) for batch in _stream_copy(source, query, raw, names))
+    else:
+        yield from (reader.of_values(rows) for rows in _rows(source, query))
+
+
+def _columns(source: Source, query: str, schema: pa.Schema) -> list[str]:
     came = columns(source, query)
     missing = [name for name in schema.names if name not in came]
     if missing:
         raise MissingColumnsError(f"does not return {', '.join(missing)}; it returns {', '.join(came)}")
-    if isinstance(source, str):
-        yield from _stream_copy(source, query, schema)
-    else:
-        yield from _stream_rows(source, query, schema)
+    return came
 
 
 def columns(source: Source, query: str) -> list[str]:
@@ -149,7 +190,7 @@ def literal(moment: dt.datetime) -> str:
     return f"timestamp '{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}'"
 
 
-def _stream_copy(dsn: str, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _stream_copy(dsn: str, query: str, schema: pa.Schema, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """One thread copies into a pipe, this one parses out of it: the database and the parser work at the same time."""
     outlet, inlet = os.pipe()
     failures: list[BaseException] = []
@@ -157,7 +198,9 @@ def _stream_copy(dsn: str, query: str, schema: pa.Schema) -> Iterator[pa.RecordB
     def copy() -> None:
         try:
             with os.fdopen(inlet, "wb", buffering=1 << 20) as pipe, connect(dsn) as connection:
-                connection.set_client_encoding("UTF8")
+                # A database without an encoding hands out bytes as they are, and Arrow tells which are no UTF-8.
+                has_encoding = connection.info.parameter_status("server_encoding") != "SQL_ASCII"
+                connection.set_client_encoding("UTF8" if has_encoding else "SQL_ASCII")
                 with connection.cursor() as cursor:
                     cursor.copy_expert(f"copy ({query}) to stdout (format csv, header)", pipe)
         except BrokenPipeError:  # the reader wants no more
@@ -169,83 +212,25 @@ def _stream_copy(dsn: str, query: str, schema: pa.Schema) -> Iterator[pa.RecordB
     with os.fdopen(outlet, "rb", buffering=1 << 20) as pipe:
         copier.start()
         try:
-            yield from _parse(pipe, schema)
-        except pa.ArrowInvalid as error:
+            yield from conversion.parse_csv(pipe, schema, names)
+        except conversion.UnreadableValueError:
             pipe.close()
             copier.join()
             if failures:  # half a result is what it looks like from here
                 raise failures[0] from None
-            raise _in_words(error, schema) from error
+            raise
     copier.join()
     if failures:
         raise failures[0]
 
 
-def _parse(pipe, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    reader = pyarrow.csv.open_csv(
-        pipe,
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=PARSE_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types={field.name: field.type for field in schema},
-            include_columns=schema.names,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t", "true"],
-            false_values=["f", "false"],
-            timestamp_parsers=[pyarrow.csv.ISO8601],
-        ),
-    )
-    yield from reader
-
-
-def _in_words(error: Exception, schema: pa.Schema) -> FinalError:
-    """Arrow's error with the column's name instead of its number."""
-    text = str(error)
-    pattern = r"In CSV column #(\d+): (?:Row #\d+: )?(?:CSV )?conversion error to (.+?): invalid value '(.*)'"
-    found = re.search(pattern, text, re.S)
-    if found:
-        return UnreadableValueError(f"{schema.names[int(found[1])]} must be {found[2]}, and {found[3]!r} is not")
-    return UnreadableValueError(text)
-
-
-def _stream_rows(open_connection: Callable[[], Any], query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Any DB-API database, in pieces; slower, because every value becomes a Python object on its way."""
+def _rows(open_connection: Callable[[], Any], query: str) -> Iterator[dict[str, Sequence[Any]]]:
+    """Any DB-API database, in pieces, as column -> values; slower, because every value becomes a Python object."""
     with contextlib.closing(open_connection()) as connection, contextlib.closing(connection.cursor()) as cursor:
         cursor.execute(query)
         names = [column[0].lower() for column in cursor.description]
         while rows := cursor.fetchmany(FETCH_ROWS):
-            values = dict(zip(names, zip(*rows, strict=True), strict=True))
-            yield pa.RecordBatch.from_arrays([_typed(values[f.name], f) for f in schema], schema=schema)
-
-
-def _typed(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    try:
-        return _cast(pa.array(values), field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        pass
-    for value in values:
-        try:
-            _cast(pa.array([value]), field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            raise UnreadableValueError(f"{field.name} must be {field.type}, and {value!r} is not") from None
-    # Each fits by itself, but they are of several kinds: integers among floats, say.
-    return pa.array([_cast(pa.array([value]), field.type)[0].as_py() for value in values], field.type)
-
-
-def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    if pa.types.is_null(column.type):
-        return pa.nulls(len(column), wanted)
-    if pa.types.is_floating(column.type) and pa.types.is_decimal(wanted):
-        column = column.cast(pa.string())
-    if pa.types.is_boolean(wanted) and pa.types.is_string(column.type):
-        raise pa.ArrowInvalid("text is no boolean")
-    if pa.types.is_timestamp(wanted) and pa.types.is_string(column.type):
-        with contextlib.suppress(pa.ArrowInvalid):
-            return column.cast(wanted)
-        column = column.cast(pa.timestamp(wanted.unit))  # no zone in the text: UTC
-    return column.cast(wanted)
+            yield dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def _printable(table: pa.Table) -> pa.Table:

@@ -1,13 +1,15 @@
 """What the shop has brought arrives staged, as the contract has it, or not at all and by name."""
 
 import datetime as dt
+import json
 import sqlite3
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from segmentation import extract, history, lake, sql, tables, warehouse
+from local import load
+from segmentation import extract, history, lake, settings, sql, tables, warehouse
 from tests import frames
 
 DAY = frames.DAY
@@ -34,7 +36,7 @@ def run_day(stores, day):
     results = {name: extract.extract_entity(name, day, stores) for name in tables.ENTITIES}
     if "accepted_batch" not in results["orders"]:
         rows = {
-            name: (lambda entity=entity: lake.batches_of(lake.path(stores.lake, entity.staged, day), 1000))
+            name: frames.part_of(lake.path(stores.lake, entity.staged, day), entity)
             for name, entity in tables.ENTITIES.items()
         }
         history.append(stores, day, rows)
@@ -60,7 +62,7 @@ def test_every_entity_arrives_with_the_contracts_types(stores):
     fill(stores.warehouse, tables.CAMPAIGNS, [{"campaign_id": "k1", "cost_per_contact": "0.0123"}])
     fill(stores.warehouse, tables.CAMPAIGN_CONTACTS, [{"campaign_id": "k1", "customer_id": "a"}])
     for name, entity in tables.ENTITIES.items():
-        assert extract.extract_entity(name, DAY, stores) == {"rows": 1, "deleted": 0, "since": None}
+        assert extract.extract_entity(name, DAY, stores) == {"rows": 1, "deleted": 0, "unreadable": 0, "since": None}
         assert lake.read(stores.lake, entity.staged, DAY).schema == entity.staged_schema
     [customer] = staged(stores, "customers")
     assert (customer["birth_year"], customer["city"], customer["gender"]) == (1980, '上海, "SH"\n', None)
@@ -77,7 +79,7 @@ def test_a_day_brings_only_what_is_new_since_the_watermark(stores):
     execute(stores, "update shop.customers set city = 'x', updated_at = '2026-01-03 00:00Z' where customer_id = 'a'")
     result = extract.extract_entity("customers", NEXT, stores)
     # b and c come again: they lie within the hour behind the watermark that transactions are given to end
-    assert result == {"rows": 4, "deleted": 0, "since": "2026-01-01T11:00:00+00:00"}
+    assert result == {"rows": 4, "deleted": 0, "unreadable": 0, "since": "2026-01-01T11:00:00+00:00"}
     execute(stores, "update shop.customers set updated_at = '2025-01-01' where customer_id in ('b', 'c')")
     assert extract.extract_entity("customers", NEXT, stores)["rows"] == 2
 
@@ -86,7 +88,12 @@ def test_a_day_that_passed_the_gate_is_not_read_again(stores):
     fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": "a"}])
     run_day(stores, DAY)
     fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": "late"}])
-    assert extract.extract_entity("customers", DAY, stores) == {"rows": 0, "deleted": 0, "accepted_batch": 1}
+    assert extract.extract_entity("customers", DAY, stores) == {
+        "rows": 0,
+        "deleted": 0,
+        "unreadable": 0,
+        "accepted_batch": 1,
+    }
 
 
 def test_a_day_that_did_not_pass_is_read_again_from_the_same_watermark(stores):
@@ -162,25 +169,76 @@ def test_a_select_that_returns_too_little_is_named(stores, monkeypatch):
         extract.extract_entity("orders", DAY, stores)
 
 
-@pytest.mark.parametrize(
-    ("column", "kind", "value", "message"),
-    [
-        ("birth_year", "text", "nineteen eighty", r"birth_year must be int16, and 'nineteen eighty' is not"),
-        ("birth_year", "integer", "123456", r"birth_year must be int16, and '123456' is not"),
-        ("profiling_consent", "text", "perhaps", r"profiling_consent must be bool, and 'perhaps' is not"),
-        ("signed_up_at", "timestamptz", "infinity", r"signed_up_at must be timestamp\[us, tz=UTC\], and 'infinity'"),
-    ],
-)
-def test_a_value_that_does_not_fit_is_named_with_its_column(stores, column, kind, value, message):
-    fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": "a"}, {"customer_id": "b"}])
+UNFIT = [
+    ("birth_year", "text", "nineteen eighty", r"birth_year must be int16, and .* such as 'nineteen eighty'"),
+    ("birth_year", "integer", "123456", r"birth_year must be int16, and .* such as '123456'"),
+    ("profiling_consent", "text", "perhaps", r"profiling_consent must be bool, and .* such as 'perhaps'"),
+    ("signed_up_at", "timestamptz", "infinity", r"signed_up_at must be timestamp\[us, tz=UTC\].* such as 'infinity'"),
+    ("signed_up_at", "timestamptz", "0044-03-15 12:00:00+00 BC", r"signed_up_at must be timestamp.* BC'"),
+]
+
+
+def spoil(stores, column, kind, value):
+    """Three customers, the middle one of which has a value that does not fit, in a column of another type."""
+    fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": key} for key in "abc"])
     execute(
         stores,
         f"alter table shop.customers alter {column} drop default, alter {column} drop not null, "
         f"alter {column} type {kind} using null; "
         f"update shop.customers set {column} = '{value}' where customer_id = 'b'",
     )
+
+
+@pytest.mark.parametrize(("column", "kind", "value", "message"), UNFIT)
+def test_a_value_that_does_not_fit_is_null_and_told_beside_its_row(stores, column, kind, value, message):
+    spoil(stores, column, kind, value)
+    result = extract.extract_entity("customers", DAY, stores)
+    assert result == {"rows": 3, "deleted": 0, "unreadable": 1, "since": None}
+    rows = {row["customer_id"]: row for row in staged(stores, "customers")}
+    assert [json.loads(rows[key]["unreadable"] or "{}") for key in "abc"] == [{}, {column: value}, {}]
+    assert rows["b"][column] is None
+    assert rows["b"]["updated_at"] == rows["a"]["updated_at"] is not None
+    assert lake.read(stores.lake, "staged.customers", DAY).schema == tables.CUSTOMERS.staged_schema
+
+
+@pytest.mark.parametrize(("column", "kind", "value", "message"), UNFIT)
+def test_a_column_of_another_type_is_named_with_an_example(stores, column, kind, value, message, monkeypatch):
+    config = settings.Settings(extract=settings.Extract(most_unreadable=0))
+    monkeypatch.setattr(settings, "load", lambda: config)
+    spoil(stores, column, kind, value)
     with pytest.raises(extract.ContractError, match=r"customers\.sql: " + message):
         extract.extract_entity("customers", DAY, stores)
+    assert not lake.files_in(f"{stores.lake}/staged/customers/as_of={DAY}")
+
+
+def test_numbers_that_are_none_come_with_their_row(stores):
+    execute(stores, "alter table shop.orders alter total_amount type numeric")
+    orders = [{"order_id": f"o{n}", "customer_id": "a", "ordered_at": moment(1)} for n in range(3)]
+    fill(stores.warehouse, tables.ORDERS, orders)
+    execute(stores, "update shop.orders set total_amount = 'NaN', discount_amount = 'NaN' where order_id = 'o1'")
+    assert extract.extract_entity("orders", DAY, stores)["unreadable"] == 1
+    told = {row["order_id"]: row["unreadable"] for row in staged(stores, "orders")}
+    assert json.loads(told["o1"]) == {"total_amount": "NaN", "discount_amount": "NaN"}
+    assert told["o0"] is told["o2"] is None
+
+
+def test_bytes_that_are_no_utf8_come_with_their_row(postgres_server, stores):
+    """A database without an encoding hands out what was put in."""
+    admin = postgres_server.url("postgres")
+    with warehouse.connect(admin, autocommit=True) as connection:
+        warehouse.execute(connection, "create database ascii_shop encoding 'SQL_ASCII' locale 'C' template template0")
+    try:
+        ascii_shop = replace(stores, warehouse=postgres_server.url("ascii_shop"))
+        with warehouse.connect(ascii_shop.warehouse) as connection:
+            load.apply_contract(connection)
+        fill(ascii_shop.warehouse, tables.CUSTOMERS, [{"customer_id": key} for key in "ab"])
+        execute(ascii_shop, r"update shop.customers set city = E'M\xfcnchen' where customer_id = 'b'")
+        assert extract.extract_entity("customers", DAY, ascii_shop)["unreadable"] == 1
+        told = {row["customer_id"]: row["unreadable"] for row in staged(ascii_shop, "customers")}
+        assert (told["a"], json.loads(told["b"])) == (None, {"city": r"M\xfcnchen"})
+    finally:
+        with warehouse.connect(admin, autocommit=True) as connection:
+            warehouse.execute(connection, "drop database ascii_shop with (force)")
 
 
 def test_an_unreachable_warehouse_is_not_a_final_error(stores):
@@ -229,6 +287,16 @@ def test_another_warehouse_comes_through_its_db_api(stores, tmp_path):
         return connection
 
     other = replace(stores, warehouse=connect)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "insert into customers select 'b', 'soon', 'x', gender, income_band, city, country, acquisition_channel, "
+            "1, 0, 0, 1, updated_at from customers"
+        )
+    assert extract.extract_entity("customers", DAY, other)["unreadable"] == 1
+    told = {row["customer_id"]: row["unreadable"] for row in staged(stores, "customers")}
+    assert (told["a"], json.loads(told["b"])) == (None, {"signed_up_at": "soon", "birth_year": "x"})
+    with sqlite3.connect(path) as connection:
+        connection.execute("delete from customers where customer_id = 'b'")
     assert extract.extract_entity("customers", DAY, other)["rows"] == 1
     [row] = staged(stores, "customers")
     assert row["signed_up_at"] == dt.datetime(2025, 1, 1, 10, tzinfo=dt.UTC)

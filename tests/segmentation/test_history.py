@@ -7,7 +7,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from segmentation import history, lake, settings, tables, warehouse
+from segmentation import compaction, history, lake, settings, tables, warehouse
 from tests import frames
 
 D1, D2, D3, D4 = (dt.date(2026, 1, day) for day in (10, 11, 12, 13))
@@ -15,11 +15,11 @@ D1, D2, D3, D4 = (dt.date(2026, 1, day) for day in (10, 11, 12, 13))
 
 def accept(stores, day, rows, deleted=(), entity=tables.ORDERS):
     """One entity's rows as a day's batch, without a gate."""
-    data = frames.table(entity, rows).append_column("is_deleted", pa.array([False] * len(rows), pa.bool_()))
+    data = frames.staged(entity, frames.table(entity, rows))
     gone = frames.typed([{**key, "is_deleted": True} for key in deleted], entity.staged_schema)
     lake.write(stores.lake, entity.staged, day, [*data.to_batches(), *gone.to_batches()], entity.staged_schema)
     path = lake.path(stores.lake, entity.staged, day)
-    return history.append(stores, day, {entity.name: lambda: lake.batches_of(path, 2)})
+    return history.append(stores, day, {entity.name: frames.part_of(path, entity, 2)})
 
 
 def orders(stores, day):
@@ -106,7 +106,7 @@ def test_a_killed_acceptance_leaves_nothing_that_counts_and_its_file_goes(stores
     assert frames.rows_of(history.latest(stores, "orders"), ["order_id"]) == {("o1",)}
     folder = f"{stores.lake}/history/orders"
     assert len(lake.files_in(folder)) == 2
-    history.compact(stores)
+    compaction.compact_history(stores)
     assert len(lake.files_in(folder)) == 1
     accept(stores, D3, [order("o2", D1)])
     assert orders(stores, D3) == {("o1", "placed"), ("o2", "placed")}
@@ -121,7 +121,9 @@ def test_quarantined_rows_are_kept_with_the_batch_or_not_at_all(stores):
     rejects = pa.table(
         {"source": ["raw.orders"], "reason": ["null key"], "reasons": [["null key"]], "row": ['{"a": 1}']}
     )
-    history.append(stores, D2, {}, [rejects])
+    frames.stage(stores, D2)
+    nothing = history.Part(lambda: iter(()), refused=[rejects])
+    history.append(stores, D2, {"orders": nothing})
     with warehouse.connect(stores.marketing) as connection:
         found = warehouse.fetch(connection, "select source, reason, reasons, row from quarantine.rows")
     assert found == [("raw.orders", "null key", ["null key"], {"a": 1})]
@@ -140,9 +142,9 @@ def test_compaction_bounds_the_number_of_files_and_changes_no_day(stores, monkey
         rows = list({row["order_id"]: row for row in rows}.values())
         gone = [{"order_id": f"o{rng.randrange(30)}"}] if number % 7 == 3 else []
         accept(stores, day, [row for row in rows if {"order_id": row["order_id"]} not in gone], gone)
-        history.compact(stores)
+        compaction.compact_history(stores)
         seen[day] = orders(stores, day)
-    assert len(history._files(stores, "orders")) <= 2 * 4 + 1
+    assert len(history.files_of(stores, "orders")) <= 2 * 4 + 1
     for day in days:
         assert orders(stores, day) == seen[day]
 
@@ -152,10 +154,10 @@ def test_retired_files_go_a_day_later(stores, monkeypatch):
     monkeypatch.setattr(settings, "load", lambda: config)
     for day in (D1, D2, D3):
         accept(stores, day, [order(f"o{day}", D1)])
-    assert history.compact(stores) == 2
+    assert compaction.compact_history(stores) == 2
     folder = f"{stores.lake}/history/orders"
     assert len(lake.files_in(folder)) == 4
     with warehouse.connect(stores.marketing) as connection:
         warehouse.execute(connection, "update ops.versions set retired_at = retired_at - interval '25 hours'")
-    history.compact(stores)
+    compaction.compact_history(stores)
     assert len(lake.files_in(folder)) == 2

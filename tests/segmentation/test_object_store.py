@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from segmentation import features, history, lake, tables
+from segmentation import compaction, features, history, lake, tables
 from tests import frames
 
 
@@ -59,7 +59,7 @@ def test_history_features_and_compaction_work_on_an_object_store(s3_stores, monk
     assert lake.read(s3_stores.lake, tables.CUSTOMER_FEATURES, day)["orders_count"].to_pylist() == [1]
     assert lake.read(s3_stores.lake, tables.CUSTOMER_FEATURES, after)["orders_count"].to_pylist() == [2]
     assert features.build_features(after, s3_stores) == 1
-    history.compact(s3_stores)
+    compaction.compact_history(s3_stores)
     assert frames.rows_of(history.known(s3_stores, "orders", after), ["order_id"]) == {("o1",), ("o2",)}
 
 

@@ -9,6 +9,14 @@ create table if not exists ops.acceptances (
 create index if not exists acceptances_day on ops.acceptances (day);
 comment on table ops.acceptances is 'Days that passed the gate: each knows every batch up to its own.';
 
+create table if not exists ops.batch_rows (
+    batch bigint not null,
+    entity text not null,
+    row_count bigint not null,
+    primary key (batch, entity)
+);
+comment on table ops.batch_rows is 'How many rows each batch brought of each entity, the refused ones included.';
+
 create table if not exists ops.versions (
     entity text not null,
     first_batch bigint not null,

@@ -1,0 +1,87 @@
+"""
+compact: small files of the history are put together, so that their number grows with the logarithm of the days.
+
+Every version stays; what a day knew is told by the batch number in each row.
+"""
+
+import datetime as dt
+import math
+import posixpath
+
+from segmentation import history, lake, settings, tables, warehouse
+from segmentation.history import File
+from segmentation.settings import Stores
+
+RETIRED_FILES_KEPT = dt.timedelta(days=1)
+
+
+def compact_history(stores: Stores) -> int:
+    """Puts small neighbouring files together; the first load stays by itself.
+
+    Files that were replaced are removed a day later, when no reader can hold them any more.
+
+    :returns: how many files were replaced.
+    """
+    fan_in = settings.load().history.files_per_merge
+    replaced = 0
+    with warehouse.connect(stores.marketing, autocommit=True) as guard:
+        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": history.LOCK})
+        for name in tables.ENTITIES:
+            while run := _neighbours(history.files_of(stores, name)[1:], fan_in):
+                _merge(stores, name, run)
+                replaced += len(run)
+        _remove_retired(stores)
+    return replaced
+
+
+def _neighbours(files: list[File], fan_in: int) -> list[File]:
+    """The first `fan_in` neighbours of about one size: the log-structured merge of O'Neil et al. (1996), tiered."""
+    tiers = [int(math.log(file.last_batch - file.first_batch + 1, fan_in)) for file in files]
+    for start in range(len(files) - fan_in + 1):
+        if len(set(tiers[start : start + fan_in])) == 1:
+            return files[start : start + fan_in]
+    return []
+
+
+def _merge(stores: Stores, name: str, run: list[File]) -> None:
+    path = history.new_path(name, run[0].first_batch, run[-1].last_batch)
+    rows = (
+        batch
+        for file in run
+        for batch in lake.batches_of(posixpath.join(stores.lake, file.path), settings.load().history.merge_rows)
+    )
+    written = lake.write_file(posixpath.join(stores.lake, path), rows, history.schema_of(name))
+    with warehouse.connect(stores.marketing) as connection:
+        warehouse.execute(
+            connection,
+            "update ops.versions set retired_at = now() where path = any(:paths)",
+            {"paths": [file.path for file in run]},
+        )
+        warehouse.execute(
+            connection,
+            "insert into ops.versions (entity, first_batch, last_batch, path, row_count) "
+            "values (:name, :first, :last, :path, :rows)",
+            {"name": name, "first": run[0].first_batch, "last": run[-1].last_batch, "path": path, "rows": written},
+        )
+
+
+def _remove_retired(stores: Stores) -> None:
+    with warehouse.connect(stores.marketing) as connection:
+        gone = warehouse.fetch(
+            connection,
+            "delete from ops.versions where retired_at < now() - :kept returning path",
+            {"kept": RETIRED_FILES_KEPT},
+        )
+    for (path,) in gone:
+        lake.remove(posixpath.join(stores.lake, path))
+    _remove_strangers(stores)
+
+
+def _remove_strangers(stores: Stores) -> None:
+    """Files that a killed acceptance or merge left: with the lock held, nobody else can be about to count them."""
+    with warehouse.connect(stores.marketing) as connection:
+        counted = {path for (path,) in warehouse.fetch(connection, "select path from ops.versions")}
+    for name in tables.ENTITIES:
+        for file in lake.files_in(posixpath.join(stores.lake, "history", name)):
+            if posixpath.join("history", name, file) not in counted:
+                lake.remove(posixpath.join(stores.lake, "history", name, file))
