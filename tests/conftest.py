@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,18 +25,30 @@ def postgres_server(tmp_path_factory) -> Iterator[Postgres]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def new_warehouse(postgres_server) -> Callable[[], AbstractContextManager[str]]:
+    """Makes a database with the shop's and the quarantine's empty tables, for as long as a block lasts; its DSN."""
+
+    @contextmanager
+    def make() -> Iterator[str]:
+        name, admin = next(_names), postgres_server.url("postgres")
+        with warehouse.connect(admin, autocommit=True) as connection:
+            warehouse.execute(connection, f"create database {warehouse.identifier(name)}")
+        dsn = postgres_server.url(name)
+        with warehouse.connect(dsn) as connection:
+            load.apply_contract(connection)
+        yield dsn
+        with warehouse.connect(admin, autocommit=True) as connection:
+            warehouse.execute(connection, f"drop database {warehouse.identifier(name)} with (force)")
+
+    return make
+
+
 @pytest.fixture
-def warehouse_dsn(postgres_server) -> Iterator[str]:
-    """The DSN of a database of one's own, with the shop's and the quarantine's empty tables."""
-    name, admin = next(_names), postgres_server.url("postgres")
-    with warehouse.connect(admin, autocommit=True) as connection:
-        warehouse.execute(connection, f"create database {warehouse.identifier(name)}")
-    dsn = postgres_server.url(name)
-    with warehouse.connect(dsn) as connection:
-        load.apply_contract(connection)
-    yield dsn
-    with warehouse.connect(admin, autocommit=True) as connection:
-        warehouse.execute(connection, f"drop database {warehouse.identifier(name)} with (force)")
+def warehouse_dsn(new_warehouse) -> Iterator[str]:
+    """The DSN of a database of this test's own."""
+    with new_warehouse() as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")

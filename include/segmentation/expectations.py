@@ -1,9 +1,11 @@
 """The only door to Great Expectations: runs a suite's rules over a frame, and draws the Data Docs of what was found."""
 
 import datetime as dt
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import great_expectations as gx  # noqa: TID251 - the one importer
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from segmentation.verdict import Result
 
 
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every context that it makes
+
+
 class NotCheckedError(FinalError):
     """Great Expectations could not check a rule; it files such errors instead of raising them."""
 
@@ -50,20 +55,15 @@ def run(table: str, rules: Sequence[Rule], frame: pd.DataFrame) -> list[Outcome]
 
     A null breaks only "not null": Great Expectations itself skips it in one column, and here in pairs of columns too.
 
-    Nothing is written and nothing leaves the process: an ephemeral context, because several tasks at once corrupt a
-    shared file context.
+    Nothing is written and nothing leaves the process.
 
     :raises NotCheckedError: a rule could not be checked: it names a column that is not there, or an odd value.
     """
     known = [rule for rule in rules if rule.type not in OWN_TYPES]
     if not known:
         return []
-    in_memory = DataContextConfig(
-        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False), analytics_enabled=False
-    )
-    context = gx.get_context(mode="ephemeral", project_config=in_memory)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("lake").add_dataframe_asset(table)
+    source = _source()
+    asset = source.add_dataframe_asset(f"{table} {len(source.assets)}")
     batch = asset.add_batch_definition_whole_dataframe("day").get_batch({"dataframe": frame})
     suite = ExpectationSuite(
         name=table,
@@ -75,6 +75,17 @@ def run(table: str, rules: Sequence[Rule], frame: pd.DataFrame) -> list[Outcome]
     outcome = batch.validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": 3})
     results = sorted(outcome.results, key=lambda result: result.expectation_config.meta["number"])
     return [_outcome(table, rule, result) for rule, result in zip(known, results, strict=True)]
+
+
+@cache
+def _source():
+    """Where frames are handed in, in an ephemeral context: several tasks at once corrupt a shared file context."""
+    in_memory = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False), analytics_enabled=False
+    )
+    context = gx.get_context(mode="ephemeral", project_config=in_memory)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context.data_sources.add_pandas("lake")
 
 
 def page(table: str, results: Sequence["Result"], day: dt.date, run_id: str | None, style: str) -> str:

@@ -188,17 +188,17 @@ def _freshness(
     newest = max(days, key=lambda each: each.last_at, default=None)
     as_of = engine.midnight(day)
     if newest is None:
-        time = engine.quoted(checked.time)
+        row = f"select {checked.key_text} as key, {engine.quoted(checked.time)} as t"
         statement = f"""
-            select max({time}) as last_at from (
-                select {time} from known.rows union all select {time} from ({_good(checked)}) as g
-            ) as r where {time} < {engine.literal(as_of)}
+            select max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples from (
+                {row} from known.rows union all {row} from ({_good(checked)}) as g
+            ) as r where t < {engine.literal(as_of)}
         """  # noqa: S608
-        [row] = engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()
-        if row["last_at"] is None:
+        [found] = engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()
+        if found["last_at"] is None:
             profile.values["newest_age_days"] = None
             return
-        newest = DayCount(row["last_at"].date(), 0, row["last_at"])
+        newest = DayCount(found["last_at"].date(), 0, found["last_at"], found["examples"])
     profile.values["newest_age_days"] = round((as_of - newest.last_at) / _DAY, 2)
     profile.examples["newest_age_days"] = list(newest.examples)
     profile.remarks["newest_age_days"] = f"the newest is of {newest.last_at:%Y-%m-%d %H:%M} UTC"

@@ -118,21 +118,22 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
 def _judge_all(day: dt.date, stores: Stores) -> dict[str, _Judged]:
     """Every entity in the order of their references; not those that refer to one that stops the run anyway."""
     judged: dict[str, _Judged] = {}
+    broken: set[str] = set()
     for entity in tables.ENTITIES.values():
         suite = suites.read(entity.table, suites.parameters(day, _latest_update(entity, day, stores)))
-        stopped = [t for t in suite.parents if t in _tables_of(judged) and _of_table(judged, t).verdict.stops]
-        required = [t for t in stopped if tables.ENTITIES[t.removeprefix("raw.")].required]
-        if required:
-            log.warning("%s was not checked, because %s is broken", entity.table, required[0])
-            continue
-        judged[entity.name] = _judge(entity, suite, judged, day, stores)
-        told = judged[entity.name].verdict
-        log.info("%s: %s rows, %s to quarantine", told.table, f"{told.rows:,}", f"{told.quarantined:,}")
+        if reasons := broken & set(suite.parents):
+            log.warning("%s was not checked, because %s is broken", entity.table, min(reasons))
+        else:
+            judged[entity.name] = _judge(entity, suite, judged, day, stores)
+            told = judged[entity.name].verdict
+            log.info("%s: %s rows, %s to quarantine", told.table, f"{told.rows:,}", f"{told.quarantined:,}")
+        if entity.name not in judged or judged[entity.name].verdict.stops:
+            broken.add(entity.table)
     return judged
 
 
 def _judge(entity: tables.Entity, suite: Suite, judged: Mapping[str, _Judged], day: dt.date, stores: Stores) -> _Judged:
-    parents = {table: _parent_of_run(table, _of_table(judged, table), stores) for table in suite.parents}
+    parents = {table: _parent_of_run(table, judged[table.removeprefix("raw.")], stores) for table in suite.parents}
     found = incoming.gather(entity, suite, parents, day, stores)
     checked = Checked(entity.table, found.path, entity.key, entity.schema, entity.time, has_deletions=True)
     rules = (*(_unreadable(column) for column in found.unreadable), *suite.rows, *found.cleaning.rules)
@@ -170,6 +171,8 @@ def _compare(checked: Checked, rules: tuple[Rule, ...], findings: Findings) -> N
     broken = [count.rule for count in findings.counts if count.unexpected and count.rule.severity != QUARANTINE]
     asked = [rule for rule in rules if rule.severity in (QUARANTINE, STOP) and rule not in broken]
     frame = judged_rows.sample_of_good(checked, findings.bad, asked)
+    if frame.empty:
+        return
     for outcome in expectations.run(checked.table, asked, frame):
         if not outcome.is_met:
             raise DisagreementError(
@@ -178,11 +181,9 @@ def _compare(checked: Checked, rules: tuple[Rule, ...], findings: Findings) -> N
             )
 
 
-def _parent_of_run(table: str, judged: _Judged | None, stores: Stores) -> Parent:
+def _parent_of_run(table: str, judged: _Judged, stores: Stores) -> Parent:
     entity = tables.ENTITIES[table.removeprefix("raw.")]
     known = history.latest(stores, entity.name)
-    if judged is None:
-        return Parent(table, entity.key[0], known if known.files else None, is_required=entity.required)
     return Parent(
         table,
         entity.key[0],
@@ -254,11 +255,3 @@ def _same_table_before(table: str, day: dt.date, stores: Stores) -> str | None:
     oldest = day - dt.timedelta(days=settings.load().gates.history_days)
     days = [each for each in lake.days_of(stores.lake, table) if oldest <= each < day]
     return lake.path(stores.lake, table, days[-1]) if days else None
-
-
-def _tables_of(judged: Mapping[str, _Judged]) -> set[str]:
-    return {tables.ENTITIES[name].table for name in judged}
-
-
-def _of_table(judged: Mapping[str, _Judged], table: str) -> _Judged | None:
-    return judged.get(table.removeprefix("raw."))

@@ -14,9 +14,15 @@ def _own_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def stores(tmp_path, warehouse_dsn):
     """A lake and a registry of this test's own, and shop and marketing in a fresh Postgres database."""
-    return Stores(
-        warehouse=warehouse_dsn,
-        marketing=warehouse_dsn,
-        lake=str(tmp_path / "lake"),
-        registry=f"sqlite:///{tmp_path / 'mlflow.db'}",
-    )
+    return _stores(tmp_path, warehouse_dsn)
+
+
+@pytest.fixture(scope="module")
+def module_stores(tmp_path_factory, new_warehouse):
+    """The same for all tests of a file."""
+    with new_warehouse() as dsn:
+        yield _stores(tmp_path_factory.mktemp("stores"), dsn)
+
+
+def _stores(folder, dsn):
+    return Stores(warehouse=dsn, marketing=dsn, lake=str(folder / "lake"), registry=f"sqlite:///{folder / 'mlflow.db'}")
