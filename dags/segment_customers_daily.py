@@ -4,8 +4,11 @@
 `shop.*` -> `raw.*` -> `feat.customer_daily` -> `score.customer_daily` -> `marketing.customer_segments`, for one day.
 The day is the run's logical date: everything known before its 00:00 UTC goes in, nothing after.
 
-Each step replaces that day's rows, so any day can be run again. A gate between the steps stops the run before anything
-after it has changed. Scored by the promoted models that had been trained by that day; without any, `score` says so.
+Any day can be run again: it reads what it knew when it passed the raw gate first, and each step replaces its rows. A
+gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
+a rule wait in `quarantine.rows`. With `reload_since`, `reload_until` or both, rows that were updated between these
+times are loaded once more, and the day knows them. Scored by the promoted models that had been trained by that day;
+without any, `score` says so.
 """
 
 from datetime import datetime
@@ -14,7 +17,8 @@ from airflow.sdk import dag, task
 
 from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
-from segmentation_airflow.stages import ENTITIES, RAW_TABLES, extract, validate
+from segmentation_airflow.gates import GateOperator
+from segmentation_airflow.stages import RELOAD, extract_and_accept
 
 
 @task
@@ -41,24 +45,32 @@ def publish(day: str, validation: dict, dag_run_id: str) -> dict:
     return publish.publish_segments(as_day(day), stores(), validation, dag_run_id)
 
 
+@task
+def compact() -> int:
+    from segmentation import compaction
+    from segmentation_airflow.stages import stores
+
+    return compaction.compact_history(stores())
+
+
 @dag(
     schedule=DAILY,
     start_date=FIRST_DAY,
     catchup=False,
     max_active_runs=1,
     default_args=TASK_DEFAULTS,
+    params=RELOAD,
     tags=["segmentation", "daily"],
     doc_md=__doc__,
 )
 def segment_customers_daily():
     day = "{{ ds }}"
-    raw = validate.override(task_id="validate_raw")(day, RAW_TABLES)
     built = features(day)
-    checked = validate.override(task_id="validate_features")(day, ["feat.customer_daily"])
+    checked = GateOperator(task_id="validate_features", table="feat.customer_daily")
     scored = score(day, "{{ dag_run.start_date.isoformat() }}")
-    passed = validate.override(task_id="validate_scores")(day, ["score.customer_daily"])
-    extract.partial(day=day).expand(entity=ENTITIES) >> raw
-    raw >> built >> checked >> scored >> passed >> publish(day, passed, "{{ run_id }}")
+    passed = GateOperator(task_id="validate_scores", table="score.customer_daily")
+    extract_and_accept(day) >> built >> checked >> scored >> passed
+    publish(day, passed.output, "{{ run_id }}") >> compact()
 
 
 segment_customers_daily()

@@ -12,7 +12,7 @@ from airflow.sdk import dag, task
 
 from segmentation_airflow.assets import MODELS
 from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS, WEEKLY
-from segmentation_airflow.stages import ENTITIES, RAW_TABLES, extract, validate
+from segmentation_airflow.stages import RELOAD, extract_and_accept
 
 
 @task
@@ -53,17 +53,16 @@ def promote(day: str, segments: dict, classifiers: list[dict]) -> dict:
     catchup=False,
     max_active_runs=1,
     default_args=TASK_DEFAULTS,
+    params=RELOAD,
     tags=["segmentation", "weekly"],
     doc_md=__doc__,
 )
 def train_models_weekly():
     day = "{{ ds }}"
-    raw = validate.override(task_id="validate_raw")(day, RAW_TABLES)
     examples = training_examples(day)
     segments = cluster(day)
     classifiers = classify.partial(day=day).expand(model=["churn_90d", "purchase_30d"])
-    extract.partial(day=day).expand(entity=ENTITIES) >> raw
-    raw >> examples >> [segments, classifiers]
+    extract_and_accept(day) >> examples >> [segments, classifiers]
     promote(day, segments, classifiers)
 
 

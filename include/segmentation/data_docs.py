@@ -21,6 +21,7 @@ DAYS_LISTED = 90
 _COLUMNS = ("day", "table", "checked_at", "run_id", "rows", "rules", "quarantined", "stops", "warnings")
 _LIST = jinja2.Environment(autoescape=True).from_string("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="UTF-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{{ title }}</title><style>{{ style|safe }}</style></head>
 <body><main>
 <h1>{{ title }}</h1>
@@ -40,14 +41,9 @@ _LIST = jinja2.Environment(autoescape=True).from_string("""<!DOCTYPE html>
 """)
 
 
-def home(stores: Stores) -> str:
-    """The folder of the Data Docs, a path or a URI."""
-    return settings.load().gates.data_docs or posixpath.join(stores.lake, "data_docs")
-
-
 def day_page(stores: Stores, day: dt.date) -> str:
     """Where the page of a day is."""
-    return posixpath.join(home(stores), f"{day}", "index.html")
+    return posixpath.join(settings.data_docs_of(stores.lake), f"{day}", "index.html")
 
 
 def write(stores: Stores, verdicts: Sequence[Verdict], day: dt.date, run_id: str | None) -> str:
@@ -58,7 +54,7 @@ def write(stores: Stores, verdicts: Sequence[Verdict], day: dt.date, run_id: str
     """
     for verdict in verdicts:
         page = expectations.page(verdict.table, verdict.results, day, run_id, STYLE.read_text(encoding="utf-8"))
-        lake.write_text(posixpath.join(home(stores), f"{day}", f"{verdict.table}.html"), page)
+        lake.write_text(posixpath.join(settings.data_docs_of(stores.lake), f"{day}", f"{verdict.table}.html"), page)
     with warehouse.connect(stores.marketing) as connection:
         since = day - dt.timedelta(days=DAYS_LISTED)
         found = warehouse.fetch(connection, sql.read("quality", "attempts"), {"since": since})
@@ -67,7 +63,10 @@ def write(stores: Stores, verdicts: Sequence[Verdict], day: dt.date, run_id: str
         {**each, "name": each["table"], "link": f"{each['table']}.html"} for each in attempts if each["day"] == day
     ]
     lake.write_text(day_page(stores, day), _page(f"Data quality of {day}", of_day, up=True))
-    lake.write_text(posixpath.join(home(stores), "index.html"), _page("Data quality", _by_day(attempts), up=False))
+    lake.write_text(
+        posixpath.join(settings.data_docs_of(stores.lake), "index.html"),
+        _page("Data quality", _by_day(attempts), up=False),
+    )
     return day_page(stores, day)
 
 

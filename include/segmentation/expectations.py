@@ -158,7 +158,8 @@ def _standing_alone(html: str, table: str, style: str) -> str:
     html = re.sub(r'href="(\.\./)+index\.html"', 'href="index.html"', html)
     html = re.sub(r'<a[^>]*href="(\.\./)+expectations/[^"]*"[^>]*>(.*?)</a>', r"\2", html, flags=re.DOTALL)
     html = html.replace("<title></title>", "").replace("<title>Data documentation compiled by", f"<title>{table}:")
-    return html.replace("</head>", f"<style>{style}</style></head>", 1)
+    policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">"""
+    return html.replace("</head>", f"{policy}<style>{style}</style></head>", 1)
 
 
 def _kwargs(rule: Rule) -> dict[str, Any]:

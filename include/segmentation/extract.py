@@ -32,6 +32,10 @@ class Window:
     since: dt.datetime | None = None
     until: dt.datetime | None = None
 
+    def reaches(self, moment: dt.datetime | None) -> bool:
+        """Whether nothing is left out between what was read up to a moment and this window."""
+        return self.since is None or (moment is not None and self.since <= moment)
+
     def around(self, query: str) -> str:
         """The query, restricted to the window."""
         bounds = []
@@ -51,7 +55,8 @@ def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | Non
     there brings nothing, so that what follows needs no special case.
 
     :param name: a key of `tables.ENTITIES`.
-    :param window: re-load these rows as new versions, also for a day that has passed the gate; the watermark stays.
+    :param window: load these rows again as new versions, also for a day that has passed the gate; a day that has not
+        gets them beside what is new since the watermark.
     A value that does not fit its column's type is staged as null, and told beside the row for the gate; when that
     happens more often than `settings.Extract.most_unreadable`, the column's type is another than the contract's.
 
@@ -70,27 +75,36 @@ def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | Non
         lake.write(stores.lake, entity.staged, day, [], entity.staged_schema)
         return {"rows": 0, "deleted": 0, "unreadable": 0, "since": None}
     mark = history.watermark(stores, name)
-    if window is None:
-        overlap = dt.timedelta(minutes=settings.load().extract.overlap_minutes)
-        window = Window(since=mark.moment - overlap if mark.moment else None)
+    if window is None or batch is None:
+        window = _increment(mark, window)
     try:
         source_rows = warehouse.count(stores.warehouse, sql.read("extract", name))
         deleted = list(_deleted(entity, day, stores, window, mark, source_rows))
         query = window.around(sql.read("extract", name))
         try:
             batches = warehouse.stream(stores.warehouse, query, entity.schema)
-            progress = _Progress(mark.moment, source_rows)
+            progress = _Progress(mark.moment, source_rows, moves=window.reaches(mark.moment))
             _stage(entity, day, stores, progress, batches, deleted)
         except conversion.UnreadableValueError:
             most = settings.load().extract.most_unreadable
             batches = warehouse.stream_leniently(stores.warehouse, query, entity.schema, most)
-            progress = _Progress(mark.moment, source_rows)
+            progress = _Progress(mark.moment, source_rows, moves=window.reaches(mark.moment))
             _stage(entity, day, stores, progress, batches, deleted)
     except (warehouse.MissingColumnsError, conversion.UnreadableValueError) as error:
         raise ContractError(f"include/sql/extract/{name}.sql: {error}") from error
     since = window.since.isoformat() if window.since else None
     gone = sum(part.num_rows for part in deleted)
     return {"rows": progress.rows + gone, "deleted": gone, "unreadable": progress.unreadable, "since": since}
+
+
+def _increment(mark: history.Watermark, window: Window | None) -> Window:
+    """What is new since the watermark, and a little before it; from a wanted window on, if that is earlier."""
+    if mark.moment is None:
+        return Window()
+    since = mark.moment - dt.timedelta(minutes=settings.load().extract.overlap_minutes)
+    if window is None:
+        return Window(since)
+    return Window(min(since, window.since) if window.since else None)
 
 
 def _stage(
@@ -116,11 +130,15 @@ def _whole(batch: pa.RecordBatch, entity: tables.Entity) -> pa.RecordBatch:
 
 
 class _Progress:
-    """Follows the batches to the latest `updated_at`, which becomes the watermark when they are accepted."""
+    """Follows the batches to the latest `updated_at`, which becomes the watermark when they are accepted.
 
-    def __init__(self, start: dt.datetime | None, source_rows: int) -> None:
+    :param moves: whether it may: not where a window leaves out rows that nobody has read yet.
+    """
+
+    def __init__(self, start: dt.datetime | None, source_rows: int, *, moves: bool) -> None:
         self.rows = self.unreadable = 0
         self._latest = start
+        self._moves = moves
         self._source_rows = source_rows
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -129,7 +147,7 @@ class _Progress:
             if "unreadable" in batch.schema.names:
                 self.unreadable += batch.num_rows - batch["unreadable"].null_count
             latest = pc.max(batch["updated_at"]).as_py()
-            if latest is not None:
+            if latest is not None and self._moves:
                 # A clock that is ahead must not carry the watermark past rows that are still to come.
                 latest = min(latest, dt.datetime.now(dt.UTC))
                 self._latest = max(latest, self._latest) if self._latest else latest

@@ -5,6 +5,7 @@ Every number can be overridden by the environment, e.g. `SEGMENTATION_CLUSTER__K
 right is refused at start with its name (pydantic's ValidationError).
 """
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -187,6 +188,11 @@ class Settings(BaseSettings):
     cluster: Cluster = Cluster()
     score: Score = Score()
     publish: Publish = Publish()
+
+
+def data_docs_of(lake: str) -> str:
+    """The folder of the Data Docs, a path or a URI: in the lake, unless the settings say otherwise."""
+    return load().gates.data_docs or posixpath.join(lake, "data_docs")
 
 
 @cache

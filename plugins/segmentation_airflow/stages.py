@@ -1,12 +1,13 @@
 """The tasks that more than one DAG has. Heavy imports stay inside: a DAG file is parsed every few seconds."""
 
-from datetime import date
+from datetime import date, datetime
 
-from airflow.sdk import task
+from airflow.sdk import Param, task
 
+from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stores import stores
 
-__all__ = ["ENTITIES", "RAW_TABLES", "as_day", "extract", "stores", "validate"]
+__all__ = ["RELOAD", "as_day", "extract_and_accept", "stores"]
 
 ENTITIES = [
     "customers",
@@ -18,7 +19,12 @@ ENTITIES = [
     "campaigns",
     "campaign_contacts",
 ]
-RAW_TABLES = [f"raw.{entity}" for entity in ENTITIES]
+_TIME = {"type": ["null", "string"], "format": "date-time"}
+RELOAD = {
+    "reload_since": Param(None, **_TIME, description="load again what was updated at or after this time"),
+    "reload_until": Param(None, **_TIME, description="load again what was updated before this time"),
+}
+_IS_RELOAD = "{{ params.reload_since or params.reload_until or '' }}"
 
 
 def as_day(text: str) -> date:
@@ -26,17 +32,24 @@ def as_day(text: str) -> date:
     return date.fromisoformat(text)
 
 
+def as_time(text: str) -> datetime | None:
+    """A time of a run's parameters; nothing stands for None."""
+    return datetime.fromisoformat(text) if text else None
+
+
 @task(map_index_template="{{ task.op_kwargs['entity'] }}")
-def extract(entity: str, day: str) -> int:
-    """One entity from the warehouse to the lake; returns its rows."""
+def extract(entity: str, day: str, since: str, until: str) -> dict:
+    """One entity from the warehouse to the lake; returns how many rows it brought."""
     from segmentation import extract
 
-    return extract.extract_entity(entity, as_day(day), stores())
+    is_reload = since or until
+    window = extract.Window(as_time(since), as_time(until)) if is_reload else None
+    return extract.extract_entity(entity, as_day(day), stores(), window)
 
 
-@task
-def validate(day: str, tables: list[str]) -> dict:
-    """Checks tables against their suites, one by one: loading Great Expectations costs more than the checks."""
-    from segmentation import validate
-
-    return {table: validate.validate_table(table, as_day(day), stores()) for table in tables}
+def extract_and_accept(day: str):
+    """Every entity from the warehouse to the lake, and what is good of it into the history; returns the gate."""
+    gate = GateOperator(task_id="validate_raw", is_reload=_IS_RELOAD)
+    window = {"since": "{{ params.reload_since or '' }}", "until": "{{ params.reload_until or '' }}"}
+    extract.partial(day=day, **window).expand(entity=ENTITIES) >> gate
+    return gate

@@ -18,7 +18,8 @@ EDGES = {
         "validate_features": {"score"},
         "score": {"validate_scores"},
         "validate_scores": {"publish"},
-        "publish": set(),
+        "publish": {"compact"},
+        "compact": set(),
     },
     "train_models_weekly": {
         "extract": {"validate_raw"},

@@ -140,6 +140,26 @@ def test_any_window_can_be_loaded_again_by_the_same_code(stores):
     assert [row["customer_id"] for row in staged(stores, "customers")] == ["c3", "c4", "c5"]
 
 
+def test_a_window_beyond_the_watermark_leaves_it_where_it_is(stores):
+    fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": "c1", "updated_at": moment(1)}])
+    run_day(stores, DAY)
+    fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": f"c{n}", "updated_at": moment(n)} for n in (4, 8)])
+    extract.extract_entity("customers", DAY, stores, extract.Window(since=moment(7)))
+    entity = tables.CUSTOMERS
+    part = frames.part_of(lake.path(stores.lake, entity.staged, DAY), entity)
+    history.append(stores, DAY, {"customers": part}, is_reload=True)
+    assert history.watermark(stores, "customers").moment == moment(1)
+    assert extract.extract_entity("customers", NEXT, stores)["rows"] == 3
+
+
+def test_a_window_for_a_day_that_has_not_passed_comes_beside_its_increment(stores):
+    fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": f"c{n}", "updated_at": moment(n)} for n in (1, 5)])
+    run_day(stores, DAY)
+    fill(stores.warehouse, tables.CUSTOMERS, [{"customer_id": "c9", "updated_at": moment(9)}])
+    window = extract.Window(since=moment(4), until=moment(6))
+    assert extract.extract_entity("customers", NEXT, stores, window)["rows"] == 2
+
+
 def test_a_missing_optional_select_brings_nothing(stores, monkeypatch, tmp_path):
     history.ensure_schema(stores.marketing)
     monkeypatch.setattr(sql, "SQL_HOME", tmp_path)

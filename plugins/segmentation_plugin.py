@@ -1,0 +1,32 @@
+"""Registers what the project adds to Airflow's own pages: the Data Docs, of a run and of all days."""
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+async def pages(scope, receive, send):
+    """The pages' application, imported when it is first asked: every process of Airflow executes this file."""
+    from segmentation_airflow.data_docs_pages import app
+
+    await app(scope, receive, send)
+
+
+class SegmentationPlugin(AirflowPlugin):
+    """See https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/plugins.html."""
+
+    name = "segmentation"
+    fastapi_apps = [{"app": pages, "url_prefix": "/segmentation", "name": "Segmentation"}]  # noqa: RUF012 - so wanted
+    external_views = [  # noqa: RUF012 - so wanted
+        {
+            "name": "Data quality",
+            "href": "segmentation/data-docs/index.html",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "data-quality",
+        },
+        {
+            "name": "Data Docs",
+            "href": "segmentation/data-docs-of-run?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "data-docs",
+        },
+    ]
