@@ -78,6 +78,12 @@ def run(table: str, rules: Sequence[Rule], frame: pd.DataFrame) -> list[Outcome]
 
 
 @cache
+def _view() -> DefaultJinjaPageView:
+    """One for all pages: it compiles its templates once."""
+    return DefaultJinjaPageView()
+
+
+@cache
 def _source():
     """Where frames are handed in, in an ephemeral context: several tasks at once corrupt a shared file context."""
     in_memory = DataContextConfig(
@@ -114,7 +120,7 @@ def page(table: str, results: Sequence["Result"], day: dt.date, run_id: str | No
         },
     )
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(suite)
-    return _standing_alone(DefaultJinjaPageView().render(document), table, style)
+    return _standing_alone(_view().render(document), table, style)
 
 
 def _told(result: "Result") -> ExpectationValidationResult:

@@ -6,46 +6,22 @@ The first load, a day's increment and a re-load of any window are one and the sa
 Staged rows count for nothing until the gate accepts them (see `history`).
 """
 
-import contextlib
 import datetime as dt
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import conversion, engine, history, lake, settings, sql, tables, warehouse
+from segmentation import conversion, deletions, history, lake, settings, sql, tables, warehouse
 from segmentation.errors import FinalError
+from segmentation.extract_window import Window
 from segmentation.settings import Stores
 
 
 class ContractError(FinalError):
     """The extract's SELECT does not return what the source contract asks for."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Rows with `since` <= `updated_at` < `until`; None is open. Rows without `updated_at` belong to every window."""
-
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
-
-    def reaches(self, moment: dt.datetime | None) -> bool:
-        """Whether nothing is left out between what was read up to a moment and this window."""
-        return self.since is None or (moment is not None and self.since <= moment)
-
-    def around(self, query: str) -> str:
-        """The query, restricted to the window."""
-        bounds = []
-        if self.since:
-            bounds.append(f"updated_at >= {warehouse.literal(self.since)}")
-        if self.until:
-            bounds.append(f"updated_at < {warehouse.literal(self.until)}")
-        if not bounds:
-            return query
-        return f"select * from ({query}) as q where ({' and '.join(bounds)}) or updated_at is null"  # noqa: S608
 
 
 def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | None = None) -> dict[str, Any]:
@@ -54,12 +30,12 @@ def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | Non
     A day that has passed the gate is not read again: it knows what it knew. An optional entity whose SELECT is not
     there brings nothing, so that what follows needs no special case.
 
-    :param name: a key of `tables.ENTITIES`.
-    :param window: load these rows again as new versions, also for a day that has passed the gate; a day that has not
-        gets them beside what is new since the watermark.
     A value that does not fit its column's type is staged as null, and told beside the row for the gate; when that
     happens more often than `settings.Extract.most_unreadable`, the column's type is another than the contract's.
 
+    :param name: a key of `tables.ENTITIES`.
+    :param window: load these rows again as new versions, also for a day that has passed the gate; a day that has not
+        gets them beside what is new since the watermark.
     :returns: `rows` staged, `deleted` and `unreadable` among them, and `since`; or `accepted_batch`, where nothing was
         to be read.
     :raises ContractError: a required SELECT or a column is missing, or a column has another type; names the file, the
@@ -74,34 +50,33 @@ def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | Non
             raise ContractError(f"{name} is required, but there is no include/sql/extract/{name}.sql")
         lake.write(stores.lake, entity.staged, day, [], entity.staged_schema)
         return {"rows": 0, "deleted": 0, "unreadable": 0, "since": None}
-    mark = history.watermark(stores, name)
+    moment = history.watermark(stores, name)
     if window is None or batch is None:
-        window = _increment(mark, window)
+        window = _increment(moment, window)
     try:
-        source_rows = warehouse.count(stores.warehouse, sql.read("extract", name))
-        deleted = list(_deleted(entity, day, stores, window, mark, source_rows))
+        deleted = deletions.find(entity, day, stores, window, moment)
         query = window.around(sql.read("extract", name))
         try:
             batches = warehouse.stream(stores.warehouse, query, entity.schema)
-            progress = _Progress(mark.moment, source_rows, moves=window.reaches(mark.moment))
+            progress = _Progress(moment, moves=window.reaches(moment))
             _stage(entity, day, stores, progress, batches, deleted)
         except conversion.UnreadableValueError:
             most = settings.load().extract.most_unreadable
             batches = warehouse.stream_leniently(stores.warehouse, query, entity.schema, most)
-            progress = _Progress(mark.moment, source_rows, moves=window.reaches(mark.moment))
+            progress = _Progress(moment, moves=window.reaches(moment))
             _stage(entity, day, stores, progress, batches, deleted)
-    except (warehouse.MissingColumnsError, conversion.UnreadableValueError) as error:
+    except (warehouse.StatementError, warehouse.MissingColumnsError, conversion.UnreadableValueError) as error:
         raise ContractError(f"include/sql/extract/{name}.sql: {error}") from error
     since = window.since.isoformat() if window.since else None
     gone = sum(part.num_rows for part in deleted)
     return {"rows": progress.rows + gone, "deleted": gone, "unreadable": progress.unreadable, "since": since}
 
 
-def _increment(mark: history.Watermark, window: Window | None) -> Window:
+def _increment(moment: dt.datetime | None, window: Window | None) -> Window:
     """What is new since the watermark, and a little before it; from a wanted window on, if that is earlier."""
-    if mark.moment is None:
+    if moment is None:
         return Window()
-    since = mark.moment - dt.timedelta(minutes=settings.load().extract.overlap_minutes)
+    since = moment - dt.timedelta(minutes=settings.load().extract.overlap_minutes)
     if window is None:
         return Window(since)
     return Window(min(since, window.since) if window.since else None)
@@ -135,11 +110,10 @@ class _Progress:
     :param moves: whether it may: not where a window leaves out rows that nobody has read yet.
     """
 
-    def __init__(self, start: dt.datetime | None, source_rows: int, *, moves: bool) -> None:
+    def __init__(self, start: dt.datetime | None, *, moves: bool) -> None:
         self.rows = self.unreadable = 0
         self._latest = start
         self._moves = moves
-        self._source_rows = source_rows
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -155,57 +129,4 @@ class _Progress:
 
     def notes(self) -> dict[str, str]:
         """For the staged file's metadata: what accepting it makes of the watermark."""
-        moment = self._latest.isoformat() if self._latest else ""
-        return {"watermark": moment, "source_rows": str(self._source_rows)}
-
-
-def _deleted(
-    entity: tables.Entity, day: dt.date, stores: Stores, window: Window, mark: history.Watermark, source_rows: int
-) -> Iterator[pa.RecordBatch]:
-    """Keys that the history has and the source has no longer.
-
-    Row counts tell whether there can be any: the source had so many rows when it was read last, and as many more as
-    the window brings keys that the history does not know. Only if that does not add up are the keys compared; and if
-    an unknown key is older than the watermark, since it may be a new row that came late or one that was refused before.
-    """
-    if entity.is_append_only or mark.moment is None or not settings.load().extract.finds_deletions:
-        return
-    query, known = sql.read("extract", entity.name), history.latest(stores, entity.name)
-    limits = settings.Engine(memory_limit=settings.load().extract.memory_limit)
-    with _keys(entity, day, stores, window.around(query)) as came:
-        new, is_doubtful = _unknown_keys(entity, came, known, mark.moment, limits)
-    if not is_doubtful and source_rows == mark.source_rows + new:
-        return
-    with _keys(entity, day, stores, query) as there:
-        for batch in engine.difference(entity.key, known, there, limits):
-            gone = {"is_deleted": pa.nulls(batch.num_rows, pa.bool_()).fill_null(True)}
-            gone |= {column: batch[column] for column in entity.key}
-            columns = [gone.get(field.name, pa.nulls(batch.num_rows, field.type)) for field in entity.staged_schema]
-            yield pa.RecordBatch.from_arrays(columns, schema=entity.staged_schema)
-
-
-def _unknown_keys(
-    entity: tables.Entity, came: str, known: engine.Versions, moment: dt.datetime, limits: settings.Engine
-) -> tuple[int, bool]:
-    """How many keys the history does not know, and whether one of them is older than the watermark."""
-    key = ", ".join(entity.key)
-    statement = (
-        f"select count(distinct ({key})) as keys, bool_or(coalesce(updated_at < {engine.literal(moment)}, true)) "  # noqa: S608
-        f"as is_doubtful from keys.came anti join keys.known using ({key})"
-    )
-    found = engine.query(statement, {"keys.came": came, "keys.known": known}, limits)
-    [row] = pa.Table.from_batches(found).to_pylist()
-    return row["keys"], bool(row["is_doubtful"])
-
-
-@contextlib.contextmanager
-def _keys(entity: tables.Entity, day: dt.date, stores: Stores, query: str) -> Iterator[str]:
-    """The keys that a query returns, and `updated_at`, as a Parquet file for as long as the block lasts."""
-    schema = pa.schema([entity.schema.field(column) for column in (*entity.key, "updated_at")])
-    selected = f"select {', '.join(schema.names)} from ({query}) as k"  # noqa: S608 - a file of ours
-    table = f"keys.{entity.name}"
-    lake.write(stores.lake, table, day, warehouse.stream(stores.warehouse, selected, schema), schema)
-    try:
-        yield lake.path(stores.lake, table, day)
-    finally:
-        lake.remove(lake.path(stores.lake, table, day))
+        return {"watermark": self._latest.isoformat() if self._latest else ""}

@@ -28,18 +28,6 @@ class NotAcceptedError(FinalError):
 
 
 @dataclass(frozen=True)
-class Watermark:
-    """How far an entity has been read.
-
-    :param moment: rows with an earlier `updated_at` are in the history; None: nothing is.
-    :param source_rows: how many rows the source had then.
-    """
-
-    moment: dt.datetime | None
-    source_rows: int
-
-
-@dataclass(frozen=True)
 class File:
     """One file of an entity's history: rows of the batches from `first_batch` to `last_batch`."""
 
@@ -49,14 +37,12 @@ class File:
     rows: int
 
 
-def watermark(stores: Stores, name: str) -> Watermark:
-    """How far the entity has been read; nothing yet, if it never was."""
+def watermark(stores: Stores, name: str) -> dt.datetime | None:
+    """How far an entity was read: its rows with an earlier `updated_at` are in the history; None: nothing is."""
     ensure_schema(stores.marketing)
     with warehouse.connect(stores.marketing) as connection:
-        found = warehouse.fetch(
-            connection, "select watermark, source_rows from ops.watermarks where entity = :name", {"name": name}
-        )
-    return Watermark(*found[0]) if found else Watermark(None, 0)
+        found = warehouse.fetch(connection, "select watermark from ops.watermarks where entity = :name", {"name": name})
+    return found[0][0] if found else None
 
 
 def accepted_batch(stores: Stores, day: dt.date) -> int | None:
@@ -224,14 +210,12 @@ def _advance(connection, stores: Stores, name: str, day: dt.date, batch: int) ->
     """Moves the watermark to what the staged file says; a re-load of an old window does not move it back."""
     with lake.open_parquet(stores.lake, tables.ENTITIES[name].staged, day) as file:
         notes = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
-    if "source_rows" not in notes:
+    if not notes.get("watermark"):
         return
-    moment = dt.datetime.fromisoformat(notes["watermark"]) if notes.get("watermark") else None
     warehouse.execute(
         connection,
-        "insert into ops.watermarks as w (entity, watermark, source_rows, batch) "
-        "values (:name, :moment, :rows, :batch) on conflict (entity) do update set "
-        "watermark = greatest(w.watermark, excluded.watermark), source_rows = excluded.source_rows, "
-        "batch = excluded.batch",
-        {"name": name, "moment": moment, "rows": int(notes["source_rows"]), "batch": batch},
+        "insert into ops.watermarks as w (entity, watermark, batch) values (:name, :moment, :batch) "
+        "on conflict (entity) do update set "
+        "watermark = greatest(w.watermark, excluded.watermark), batch = excluded.batch",
+        {"name": name, "moment": dt.datetime.fromisoformat(notes["watermark"]), "batch": batch},
     )

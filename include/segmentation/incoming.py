@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from segmentation import cleaning, engine, history, lake, quarantine, settings, tables
+from segmentation import cleaning, engine, lake, quarantine, settings, tables
 from segmentation.cleaning import Cleaning
 from segmentation.row_rules import Parent
 from segmentation.settings import Stores
@@ -39,15 +39,20 @@ class Incoming:
 
 
 def gather(
-    entity: tables.Entity, suite: Suite, parents: Mapping[str, Parent], day: dt.date, stores: Stores
+    entity: tables.Entity,
+    suite: Suite,
+    known: engine.Versions,
+    parents: Mapping[str, Parent],
+    day: dt.date,
+    stores: Stores,
 ) -> Incoming:
     """Puts together what is judged of an entity, in its file of the lake unless the staged one has it all.
 
+    :param known: the entity's history, in its latest state.
     :param parents: what its rows may refer to, judged already; by table.
     :raises lake.MissingDayError: nothing was staged.
     """
     staged = lake.existing(stores.lake, entity.staged, day)
-    known = history.latest(stores, entity.name)
     added = _waiting(entity, suite, parents, known, day, stores, staged)
     gone = _orphaned(entity, suite, parents, known, staged)
     plan = cleaning.plan(entity, engine.Numbered(staged), known, settings.load().clean)

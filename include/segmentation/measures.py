@@ -191,7 +191,7 @@ def _freshness(
         row = f"select {checked.key_text} as key, {engine.quoted(checked.time)} as t"
         statement = f"""
             select max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples from (
-                {row} from known.rows union all {row} from ({_good(checked)}) as g
+                {row} from ({_unchanged(checked)}) as k union all {row} from ({_good(checked)}) as g
             ) as r where t < {engine.literal(as_of)}
         """  # noqa: S608
         [found] = engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()
@@ -216,6 +216,7 @@ def _last_day(profile: Profile, days: Sequence[DayCount], day: dt.date, config: 
     told = by_day.get(last)
     profile.remarks["last_day_ratio"] = f"{counts.get(last, 0):,} rows on {last}; usual are {usual:,.0f}"
     if told is None:
+        profile.examples["last_day_ratio"] = list(by_day[max(by_day)].examples)
         return
     profile.examples["last_day_ratio"] = profile.examples["silent_hours_beyond_usual"] = list(told.examples)
 
@@ -244,16 +245,16 @@ def _drift(profile: Profile, bins: Iterable[Mapping[str, Any]], config: settings
 def _recent_days(
     checked: Checked, inputs: Mapping[str, engine.Input], day: dt.date, config: settings.Gates
 ) -> list[DayCount]:
-    """The recent days up to the day, from what is known and what the batch brings, each key once."""
+    """The recent days up to the day, from what is known and what the batch brings, each key in its new version."""
     row = f"select {checked.key_text} as key, {engine.quoted(checked.time)} as t"
     window = _window(checked, day, config)
     statement = f"""
         with recent as (
-            {row} from known.rows where {window}
+            {row} from ({_unchanged(checked)}) as k where {window}
             union all
             {row} from ({_good(checked)}) as g where {window}
         )
-        select t::date as day, count(distinct key) as rows, max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples
+        select t::date as day, count(*) as rows, max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples
         from recent group by 1 order by 1
     """  # noqa: S608
     return [DayCount(**row) for row in engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()]
@@ -288,6 +289,12 @@ def _good(checked: Checked) -> str:
     return (
         f"select * from ({checked.numbered}) as n where not is_deleted and row_no not in (select row_no from bad.rows)"  # noqa: S608
     )
+
+
+def _unchanged(checked: Checked) -> str:
+    """SQL: what is known, without the rows of which the batch brings another version."""
+    key = ", ".join(map(engine.quoted, checked.key))
+    return f"select * from known.rows anti join checked.batch using ({key})"  # noqa: S608
 
 
 def _window(checked: Checked, day: dt.date, config: settings.Gates) -> str:

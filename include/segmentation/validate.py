@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from segmentation import (
     data_docs,
+    engine,
     expectations,
     history,
     incoming,
@@ -51,11 +52,11 @@ class DisagreementError(FinalError):
 
 @dataclass(frozen=True)
 class _Judged:
-    """An entity that was judged: what was looked at, what was found, and which suite said so."""
+    """An entity that was judged: what was known and what was looked at, and what was found."""
 
+    known: engine.Versions
     incoming: Incoming
     findings: Findings
-    suite: Suite
     verdict: Verdict
 
 
@@ -133,18 +134,19 @@ def _judge_all(day: dt.date, stores: Stores) -> dict[str, _Judged]:
 
 
 def _judge(entity: tables.Entity, suite: Suite, judged: Mapping[str, _Judged], day: dt.date, stores: Stores) -> _Judged:
-    parents = {table: _parent_of_run(table, judged[table.removeprefix("raw.")], stores) for table in suite.parents}
-    found = incoming.gather(entity, suite, parents, day, stores)
+    parents = {table: _parent_of_run(table, judged[table.removeprefix("raw.")]) for table in suite.parents}
+    known = history.latest(stores, entity.name)
+    found = incoming.gather(entity, suite, known, parents, day, stores)
     checked = Checked(entity.table, found.path, entity.key, entity.schema, entity.time, has_deletions=True)
     rules = (*(_unreadable(column) for column in found.unreadable), *suite.rows, *found.cleaning.rules)
     keeps_latest = settings.load().clean.duplicates == "latest"
     findings = row_rules.find(checked, rules, parents, keeps_latest=keeps_latest)
     _compare(checked, rules, findings)
     recent = history.recent_batches(stores, entity.name, settings.load().gates.history_days)
-    profile = measures.of_batch(findings, history.latest(stores, entity.name), day, _drifting(suite), recent)
+    profile = measures.of_batch(findings, known, day, _drifting(suite), recent)
     results = verdict.of_cleaning(found.cleaning.mendings, findings.rows - findings.deletions)
     results += verdict.of_rows(findings) + verdict.of_whole(entity.table, suite.whole, profile, findings.rows)
-    return _Judged(found, findings, suite, Verdict(entity.table, findings.rows, findings.bad.num_rows, results))
+    return _Judged(known, found, findings, Verdict(entity.table, findings.rows, findings.bad.num_rows, results))
 
 
 def _publish_findings(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
@@ -181,13 +183,12 @@ def _compare(checked: Checked, rules: tuple[Rule, ...], findings: Findings) -> N
             )
 
 
-def _parent_of_run(table: str, judged: _Judged, stores: Stores) -> Parent:
+def _parent_of_run(table: str, judged: _Judged) -> Parent:
     entity = tables.ENTITIES[table.removeprefix("raw.")]
-    known = history.latest(stores, entity.name)
     return Parent(
         table,
         entity.key[0],
-        known if known.files else None,
+        judged.known if judged.known.files else None,
         incoming=judged.incoming.path,
         bad=judged.findings.bad,
         is_required=entity.required,

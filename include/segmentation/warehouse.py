@@ -30,6 +30,10 @@ FETCH_ROWS = 50_000
 Source = str | Callable[[], Any]
 
 
+class StatementError(FinalError):
+    """The database refuses a query: a table or column that is not there, a right that is missing, a slip in the SQL."""
+
+
 class MissingColumnsError(FinalError):
     """A query does not return the columns that are wanted; names those missing and those that came."""
 
@@ -170,19 +174,35 @@ def _columns(source: Source, query: str, schema: pa.Schema) -> list[str]:
 
 
 def columns(source: Source, query: str) -> list[str]:
-    """The names of the columns that a query returns, in lower case."""
-    opened = connect(source) if isinstance(source, str) else contextlib.closing(source())
-    with opened as connection, contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute(f"select * from ({query}) as q where 1 = 0")  # noqa: S608 - a file of ours
+    """The names of the columns that a query returns, in lower case.
+
+    :raises StatementError: in the database's words.
+    """
+    with _cursor(source, f"select * from ({query}) as q where 1 = 0") as cursor:  # noqa: S608 - a file of ours
         return [column[0].lower() for column in cursor.description]
 
 
-def count(source: Source, query: str) -> int:
-    """How many rows a query returns."""
+def select(source: Source, query: str) -> list[tuple]:
+    """All rows of a query, as Python objects: for results that are small by their nature.
+
+    :raises StatementError: in the database's words.
+    """
+    with _cursor(source, query) as cursor:
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+@contextlib.contextmanager
+def _cursor(source: Source, query: str) -> Iterator[Any]:
+    """A cursor that has run a query on any database. What PEP 249 calls a ProgrammingError, trying again won't mend."""
     opened = connect(source) if isinstance(source, str) else contextlib.closing(source())
     with opened as connection, contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute(f"select count(*) from ({query}) as q")  # noqa: S608 - a file of ours
-        return int(cursor.fetchone()[0])
+        try:
+            cursor.execute(query)
+        except Exception as error:
+            if any(kind.__name__ == "ProgrammingError" for kind in type(error).__mro__):
+                raise StatementError(str(error).strip().partition("\n")[0]) from error
+            raise
+        yield cursor
 
 
 def literal(moment: dt.datetime) -> str:

@@ -99,5 +99,5 @@ def test_increments_and_deletions_come_from_mariadb_too(stores, mariadb):
 
 
 def test_a_missing_table_is_told_in_the_databases_words(stores, mariadb):
-    with pytest.raises(Exception, match=r"shop\.events' doesn't exist"):
+    with pytest.raises(extract.ContractError, match=r"events\.sql: .*shop\.events' doesn't exist"):
         extract.extract_entity("events", DAY, replace(stores, warehouse=mariadb))

@@ -29,8 +29,7 @@ comment on table ops.versions is 'The files of each entity''s history; retired o
 
 create table if not exists ops.watermarks (
     entity text primary key,
-    watermark timestamptz,
-    source_rows bigint not null,
+    watermark timestamptz not null,
     batch bigint not null
 );
 comment on table ops.watermarks is 'How far each entity has been read: rows updated before it are in the history.';
