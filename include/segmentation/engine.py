@@ -4,10 +4,14 @@ The only door to DuckDB: runs a named SQL file over lake tables and hands back A
 The file says `from raw.orders`; which Parquet file that is, the caller says. So the same SQL builds any day.
 """
 
+import atexit
 import datetime as dt
+import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import duckdb  # noqa: TID251 - the one importer
@@ -17,6 +21,7 @@ import pyarrow as pa
 from segmentation import settings, sql
 
 BATCH_ROWS = 100_000
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -122,17 +127,28 @@ def table_of(batches) -> pa.Table:
 def _run(
     statement: str, inputs: Mapping[str, Input], parameters: Mapping[str, Any], config: settings.Engine
 ) -> Iterator[pa.RecordBatch]:
-    limits = {"threads": config.threads, "memory_limit": config.memory_limit}
-    with (
-        tempfile.TemporaryDirectory() as spill,
-        duckdb.connect(config={**limits, "temp_directory": spill}) as connection,
-    ):
-        connection.execute("set timezone = 'UTC'")
+    instance = _instance(config.threads, config.memory_limit)
+    catalog = f"query_{next(_numbers)}"
+    cursor = instance.cursor()
+    try:
+        cursor.execute(f"attach ':memory:' as {catalog}; use {catalog}; set timezone = 'UTC'")
         for table, source in inputs.items():
-            _register(connection, table, source)
-        reader = connection.sql(statement, params=dict(parameters)).to_arrow_reader(BATCH_ROWS)
+            _register(cursor, table, source)
+        reader = cursor.sql(statement, params=dict(parameters)).to_arrow_reader(BATCH_ROWS)
         yield pa.RecordBatch.from_pylist([], schema=reader.schema)
         yield from reader
+    finally:
+        cursor.close()
+        instance.cursor().execute(f"detach {catalog}")
+
+
+@cache
+def _instance(threads: int, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """One database per process and set of limits: making one takes longer than most queries. Each query attaches a
+    catalog of its own, so that none sees another's tables."""
+    spill = tempfile.mkdtemp(prefix="fenqun-")
+    atexit.register(shutil.rmtree, spill, ignore_errors=True)
+    return duckdb.connect(config={"threads": threads, "memory_limit": memory_limit, "temp_directory": spill})
 
 
 def _register(connection, table: str, source: Input) -> None:
@@ -162,8 +178,10 @@ def _relation(connection, flat: str, source: Input) -> str:
 
 def _use_filesystem_of(connection, path: str) -> None:
     protocol = fsspec.utils.get_protocol(path)
-    if protocol != "file" and protocol not in connection.list_filesystems():
-        filesystem, _ = fsspec.core.url_to_fs(path)
+    if protocol != "file":
+        filesystem, _ = fsspec.core.url_to_fs(path)  # its login may have changed since
+        if protocol in connection.list_filesystems():
+            connection.unregister_filesystem(protocol)
         connection.register_filesystem(filesystem)
 
 
