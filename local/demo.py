@@ -47,7 +47,7 @@ def demo(stack: Stack, data: str | None) -> None:
 
 
 def fill(stack: Stack, data: str | None) -> load.Report:
-    """Load the shop from a file (or the generated one), and forget what was derived from another one."""
+    """Load the shop from a file (or see to a simulated one), and forget what was derived from another one."""
     with _progress() as progress:
         report = load.load(data, stack.addresses().warehouse, progress)
     if report.is_new:

@@ -22,6 +22,7 @@ LAST_TASKS_SECONDS = 15  # within this time a task whose run was stopped notices
 REQUEST_TIMEOUT_SECONDS = 30
 
 _LOADED = "select coalesce(string_agg(source || ' ' || sha256, ', ' order by source), '') from quarantine.loads"
+_REFUSED = "delete from quarantine.rows where source = 'raw gate'"  # the loader's own lines stay
 _DERIVED_SCHEMAS = """
 select nspname from pg_namespace
 where nspowner = (select oid from pg_roles where rolname = 'pipeline') and not nspname = any(:kept)
@@ -53,6 +54,8 @@ def forget_previous_shop(stack: Stack, say: Say = print) -> bool:
             say(f"  schema {schema}")
             with warehouse.connect(stack.addresses().warehouse) as connection:
                 warehouse.execute(connection, f"drop schema {warehouse.identifier(schema)} cascade")
+        with warehouse.connect(stack.addresses().warehouse) as connection:
+            warehouse.execute(connection, _REFUSED)
         for name in names:
             say(f"  model {name}")
             models.delete(name)

@@ -4,7 +4,7 @@ cleaning: missing values and outliers of a shop's numbers, as `settings.Clean` a
 Missing values are dropped (to quarantine), or filled by the mean, the median or a model of the entity's other numbers:
 scikit-learn's IterativeImputer, after MICE (van Buuren & Groothuis-Oudshoorn 2011). Outliers, values more than so many
 standard deviations from the mean, are winsorised (set to that limit) or quarantined. What the mean is, and all else, is
-learnt from a sample of the history; from the rows at hand where there is too little of it. All of it is told in
+learnt from a sample of the history, with the rows at hand where there is too little of it. All of it is told in
 `quality.results`, column by column, with counts and examples.
 """
 
@@ -84,15 +84,13 @@ def plan(entity: tables.Entity, staged: engine.Numbered, known: engine.Versions,
         if column.missing == "drop":
             rules.append(Rule(f"{name} is missing and to be dropped", QUARANTINE, _NOT_NULL, {"column": name}))
         if column.missing in ("mean", "median") and values.notna().any():
-            fills[name] = _fitting(getattr(values, column.missing)(), entity.schema.field(name).type)
-        spread = values.std()
-        if column.outliers != "keep" and np.isfinite(spread):
-            limits[name] = (values.mean() - column.z_score * spread, values.mean() + column.z_score * spread)
+            fills[name] = _fitting(float(getattr(values, column.missing)()), entity.schema.field(name).type)
+        mean, reach = float(values.mean()), float(values.std()) * column.z_score
+        if column.outliers != "keep" and np.isfinite(reach):
+            limits[name] = (mean - reach, mean + reach)
         if column.outliers == "quarantine" and name in limits:
             low, high = limits.pop(name)
-            told = (
-                f"{name} is an outlier, beyond {column.z_score:g} standard deviations of the mean {values.mean():.6g}"
-            )
+            told = f"{name} is an outlier, beyond {column.z_score:g} standard deviations of the mean {mean:.6g}"
             rules.append(Rule(told, QUARANTINE, _BETWEEN, {"column": name, "min_value": low, "max_value": high}))
     models = tuple(name for name, column in wanted.items() if column.missing == "model")
     model = _model(sample, numbers, config) if models else None
@@ -139,7 +137,7 @@ def _sample(
     found = engine.table_of(engine.query(history, {"known.rows": known}))
     if found.num_rows < ENOUGH_ROWS:
         at_hand = f"select {columns} from staged.rows where not is_deleted {order}"  # noqa: S608
-        found = engine.table_of(engine.query(at_hand, {"staged.rows": staged}))
+        found = pa.concat_tables([found, engine.table_of(engine.query(at_hand, {"staged.rows": staged}))])
     frame = found.to_pandas()
     return frame.where(np.isfinite(frame))
 
@@ -149,7 +147,7 @@ def _model(sample: pd.DataFrame, numbers: tuple[str, ...], config: settings.Clea
     from sklearn.impute import IterativeImputer
 
     imputer = IterativeImputer(max_iter=config.model_rounds, random_state=config.seed, keep_empty_features=True)
-    return imputer.fit(sample[list(numbers)].to_numpy(float))
+    return imputer.fit(np.array(sample[list(numbers)], float))
 
 
 def _guesses(columns: Mapping[str, pa.Array], cleaning: Cleaning) -> dict[str, pa.Array]:
