@@ -6,6 +6,7 @@
 
 The training day is the run's logical date: nothing that happened on it or later is learnt. Alias `champion` moves to
 what passes the gate, unless it stands on a later training day already: training a past day serves past days only.
+A day is extracted once, by whichever DAG comes first; `reload_since` and `reload_until` load rows again.
 """
 
 from airflow.sdk import dag, task

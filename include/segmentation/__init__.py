@@ -3,15 +3,21 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 
 | stage    | module               | reads                                  | writes                             |
 |----------|----------------------|----------------------------------------|------------------------------------|
-| extract  | `extract`            | `shop.*` in the warehouse              | `raw.*` in the lake                |
-| validate | `validate`           | any lake table                         | nothing: stops the run, or not     |
+| extract  | `extract`            | `shop.*` in the warehouse              | `staged.*` in the lake             |
+| validate | `validate`           | `staged.*`; a lake table by day        | `raw.*`; stops the run, or not     |
 | features | `features`           | `raw.*`                                | `feat.*`                           |
 | train    | `cluster` (`naming`) | `feat.training_examples`               | model `customer_segments`          |
 | train    | `classify`           | `feat.training_examples`               | models `churn_90d`, `purchase_30d` |
 | train    | `promote`            | what the two have registered           | alias `champion`                   |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
+| compact  | `compaction`         | the files of `raw.*`                   | fewer of them                      |
 
-The doors: `warehouse` (Postgres), `lake` (Parquet), `engine` (DuckDB), `registry` (MLflow). The names: `tables`, `sql`,
-`settings`, `errors`. A stage imports doors and names, never another stage.
+The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (DuckDB), `registry`
+(MLflow), `expectations` (Great Expectations). `history` keeps `raw.*` as versions. The names: `tables`, `sql`,
+`settings`, `errors`. A stage imports these, never another stage.
+
+What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what is
+judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found), and
+where that goes: `quarantine`, `quality`, `data_docs`.
 """

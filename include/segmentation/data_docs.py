@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from segmentation import expectations, lake, settings, sql, warehouse
+from segmentation import lake, settings, sql, warehouse
 from segmentation.settings import Stores
 from segmentation.verdict import Verdict
 
@@ -52,6 +52,8 @@ def write(stores: Stores, verdicts: Sequence[Verdict], day: dt.date, run_id: str
     :param verdicts: what `quality.results` holds already.
     :returns: where the page of the day is.
     """
+    from segmentation import expectations
+
     for verdict in verdicts:
         page = expectations.page(verdict.table, verdict.results, day, run_id, STYLE.read_text(encoding="utf-8"))
         lake.write_text(posixpath.join(settings.data_docs_of(stores.lake), f"{day}", f"{verdict.table}.html"), page)

@@ -29,7 +29,7 @@ class Versions:
     """A table that is kept as versions of rows, as known for a day.
 
     :param files: Parquet files, the oldest first, each row with its `_batch` and `is_deleted`. The first has at most
-        one version of each key, unless `is_first_mixed`.
+        one version of each key.
     :param key: the columns that make two rows versions of one thing.
     :param through: the last batch that the day knows.
     :param schema: the columns of the table, for when there is no file yet.
@@ -37,6 +37,8 @@ class Versions:
     :param time: the column that says when the thing happened; None: it has no time of its own.
     :param is_state_of_then: of several versions, the one that was current at `before` counts (by `updated_at`), or the
         oldest where every one is younger; else the latest of all counts.
+    :param is_append_only: all versions of a key are the same row, until it is deleted: earlier ones need not be looked
+        up, which saves reading the first file, by far the largest, for them.
     """
 
     files: tuple[str, ...]
@@ -46,7 +48,7 @@ class Versions:
     before: dt.datetime | None = None
     time: str | None = None
     is_state_of_then: bool = False
-    is_first_mixed: bool = False
+    is_append_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,8 +193,6 @@ def _chosen(versions: Versions) -> str:
     Only keys that occur in a later file are compared; the rest of the first file, nearly all of it, streams through.
     """
     first, later = versions.files[:1], versions.files[1:]
-    if versions.is_first_mixed:
-        first, later = (), versions.files
     known = f"_batch <= {int(versions.through)}"
     key = ", ".join(f'"{column}"' for column in versions.key)
     time = f'"{versions.time}"' if versions.time else None
@@ -211,13 +211,16 @@ def _chosen(versions: Versions) -> str:
         )
     else:
         order = "_batch desc, updated_at desc"
+    earlier = f"union all by name select base.* from base semi join touched using ({key})"  # noqa: S608
+    if versions.is_append_only:
+        earlier = ""
     base = f"from {_files(first)} where {known}" if first else f"from {_files(later)} where false"
     return f"""
         with later as (select * from {_files(later)} where {known}),
         touched as (select distinct {key} from later),
-        base as (select * {base}),
+        base as not materialized (select * {base}),
         candidates as (
-            select * from later union all by name select base.* from base semi join touched using ({key})
+            select * from later {earlier}
         ),
         living as (
             select * from candidates

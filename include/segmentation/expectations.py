@@ -1,7 +1,6 @@
 """The only door to Great Expectations: runs a suite's rules over a frame, and draws the Data Docs of what was found."""
 
 import datetime as dt
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,9 +30,6 @@ from segmentation.suites import OWN_TYPES, Rule
 
 if TYPE_CHECKING:
     from segmentation.verdict import Result
-
-
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of every context that it makes
 
 
 class NotCheckedError(FinalError):

@@ -164,6 +164,7 @@ def _versions(stores: Stores, name: str, through: int, before: dt.datetime | Non
         before=before,
         time=entity.time,
         is_state_of_then=entity is not tables.CUSTOMERS,
+        is_append_only=entity.is_append_only,
     )
 
 

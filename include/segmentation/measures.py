@@ -23,6 +23,7 @@ _DAY = dt.timedelta(days=1)
 _FEWEST_DAYS = 14
 _SAME_WEEKDAYS = 3
 _BUSY = 0.8
+_FEW_DELETIONS = 0.01
 
 
 @dataclass
@@ -57,19 +58,24 @@ def of_batch(
     day: dt.date,
     drift: Sequence[str],
     recent_batches: Sequence[int] = (),
+    versions: int = 0,
     config: settings.Gates | None = None,
 ) -> Profile:
     """What a day brought of an entity, measured against what is known of it.
 
     :param drift: columns whose distribution is compared with the recent days.
     :param recent_batches: rows of the batches of the recent days.
+    :param versions: of rows that are known, which are at least as many as there are rows: these are only counted where
+        it could matter.
     """
     config = config or settings.load().gates
     checked, profile = findings.checked, Profile()
     living, quarantined = findings.rows - findings.deletions, findings.bad.num_rows
     good = living - quarantined
-    known_rows = _count(known, config) if findings.deletions or not good else None
-    profile.values["rows_in_all"] = good + max(0, (known_rows or 0) - findings.deletions)
+    known_rows = versions
+    if not good or findings.deletions > _FEW_DELETIONS * versions:
+        known_rows = _count(known, config)
+    profile.values["rows_in_all"] = good + max(0, known_rows - findings.deletions)
     _share(profile, "duplicate_share", findings.duplicates.unexpected, living, config)
     profile.examples["duplicate_share"] = findings.duplicates.examples
     _share(profile, "quarantined_share", quarantined, living, config)
@@ -77,7 +83,7 @@ def of_batch(
     worst = sorted(removed, key=lambda count: -count.unexpected)
     profile.examples["quarantined_share"] = [key for count in worst for key in count.examples][:EXAMPLES]
     profile.remarks["quarantined_share"] = "; ".join(f"{c.rule.name}: {c.unexpected:,}" for c in worst[:EXAMPLES])
-    _share(profile, "deleted_share", findings.deletions, known_rows or 0, config)
+    _share(profile, "deleted_share", findings.deletions, known_rows, config)
     if findings.deletions:
         profile.examples["deleted_share"] = _deleted_keys(checked, config)
     usual = statistics.median(recent_batches) if len(recent_batches) >= config.history_days // 4 else 0
@@ -86,10 +92,10 @@ def of_batch(
     profile.remarks["batch_ratio"] = f"{findings.rows:,} rows; usual are {usual:,.0f}" if enough else ""
     if checked.time:
         inputs = {"checked.batch": checked.input, "known.rows": known, "bad.rows": findings.bad}
-        days = _recent_days(checked, inputs, day, config)
+        days, bins = _recent(checked, inputs, day, drift, config)
         _freshness(profile, days, inputs, checked, day, config)
         _last_day(profile, days, day, config)
-        _drift(profile, _bins(checked, inputs, day, drift, config), config)
+        _drift(profile, bins, config)
     return profile
 
 
@@ -115,15 +121,10 @@ def of_table(
     if min(rows, rows_before) >= config.min_rows_drift:
         profile.values["rows_ratio"] = rows / rows_before
         profile.remarks["rows_ratio"] = f"{rows:,} rows; there were {rows_before:,}"
-    parts = [
-        f"select {engine.literal(column)} as col, {_bin(column, schema)} as bin, '{side}' as side, count(*) as rows "  # noqa: S608
-        f"from {source} group by bin"
-        for column in drift
-        for side, source in (("now", "now.rows"), ("before", "before.rows"))
-    ]
-    if parts:
-        found = engine.query(" union all ".join(parts), {"now.rows": table, "before.rows": before}, engine_of(config))
-        _drift(profile, engine.table_of(found).to_pylist(), config)
+    sides = {"now": "select * from now.rows", "before": "select * from before.rows"}
+    inputs = {"now.rows": table, "before.rows": before}
+    if bins := _distributions(drift, schema, sides):
+        _drift(profile, engine.table_of(engine.query(bins, inputs, engine_of(config))).to_pylist(), config)
     return profile
 
 
@@ -190,7 +191,7 @@ def _freshness(
     if newest is None:
         row = f"select {checked.key_text} as key, {engine.quoted(checked.time)} as t"
         statement = f"""
-            select max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples from (
+            select max(t) as last_at, arg_max(key, concat(epoch_us(t), key), {EXAMPLES}) as examples from (
                 {row} from ({_unchanged(checked)}) as k union all {row} from ({_good(checked)}) as g
             ) as r where t < {engine.literal(as_of)}
         """  # noqa: S608
@@ -242,38 +243,57 @@ def _drift(profile: Profile, bins: Iterable[Mapping[str, Any]], config: settings
         profile.values[DRIFT + column] = round(stability(both["now"], both["before"]), 4) if enough else None
 
 
-def _recent_days(
-    checked: Checked, inputs: Mapping[str, engine.Input], day: dt.date, config: settings.Gates
-) -> list[DayCount]:
-    """The recent days up to the day, from what is known and what the batch brings, each key in its new version."""
-    row = f"select {checked.key_text} as key, {engine.quoted(checked.time)} as t"
-    window = _window(checked, day, config)
+def _recent(
+    checked: Checked, inputs: Mapping[str, engine.Input], day: dt.date, drift: Sequence[str], config: settings.Gates
+) -> tuple[list[DayCount], list[dict]]:
+    """What happened on each of the recent days, and how often values fall where, on the last day and before it.
+
+    The recent rows are read once. Of a row that the batch has in a new version only that counts for its day. For the
+    drift, the last day's rows of the batch stand against all that was known before: which older rows are updated has to
+    do with what is in them.
+    """
+    time, key = engine.quoted(checked.time), ", ".join(map(engine.quoted, checked.key))
+    columns = "".join(f", {engine.quoted(column)}" for column in drift)
+    row = f"select {checked.key_text} as key, {time} as t{columns}"
+    window, last = _window(checked, day, config), engine.literal(engine.midnight(day) - _DAY)
+    sides = {
+        "now": f"select * from recent where is_new and t >= {last}",  # noqa: S608
+        "before": f"select * from recent where not is_new and t < {last}",  # noqa: S608
+    }
+    bins = _distributions(drift, checked.schema, sides)
     statement = f"""
-        with recent as (
-            {row} from ({_unchanged(checked)}) as k where {window}
+        with recent as materialized (
+            {row}, false as is_new, r.is_replaced is not null as is_old
+            from (select * from known.rows where {window}) as k
+            left join (select distinct {key}, true as is_replaced from checked.batch) as r using ({key})
             union all
-            {row} from ({_good(checked)}) as g where {window}
+            {row}, true as is_new, false as is_old from ({_good(checked)}) as g where {window}
         )
-        select t::date as day, count(*) as rows, max(t) as last_at, arg_max(key, t, {EXAMPLES}) as examples
-        from recent group by 1 order by 1
+        select t::date as day, count(*) as rows, max(t) as last_at,
+            arg_max(key, concat(epoch_us(t), key), {EXAMPLES}) as examples
+        from recent where not is_old group by 1
+        {"union all by name " + bins if bins else ""} order by day
     """  # noqa: S608
-    return [DayCount(**row) for row in engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()]
+    found = engine.table_of(engine.query(statement, inputs, engine_of(config))).to_pylist()
+    days = [each for each in found if each["day"] is not None]
+    counted = [DayCount(each["day"], each["rows"], each["last_at"], each["examples"]) for each in days]
+    return counted, [each for each in found if each["day"] is None]
 
 
-def _bins(
-    checked: Checked, inputs: Mapping[str, engine.Input], day: dt.date, columns: Sequence[str], config: settings.Gates
-) -> list[dict]:
-    sides = {"now": f"({_good(checked)})", "before": "known.rows"}
-    window = _window(checked, day, config)
-    parts = [
-        f"select {engine.literal(column)} as col, {_bin(column, checked.schema)} as bin, '{side}' as side, "  # noqa: S608
-        f"count(*) as rows from {source} as s where {window} group by bin"
-        for column in columns
+def _distributions(columns: Sequence[str], schema: pa.Schema, sides: Mapping[str, str]) -> str:
+    """SQL: `col`, `bin`, `side`, `rows`; each side is read once, whatever the number of columns. Empty for none."""
+    places = [f"b{place}" for place, _ in enumerate(columns)]
+    bins = ", ".join(f"{_bin(column, schema)} as {place}" for place, column in zip(places, columns, strict=True))
+    which = " ".join(
+        f"when grouping({place}) = 0 then {engine.literal(column)}"
+        for place, column in zip(places, columns, strict=True)
+    )
+    return " union all by name ".join(
+        f"select case {which} end as col, coalesce({', '.join(places)}) as bin, '{side}' as side, count(*) as rows "  # noqa: S608
+        f"from (select {bins} from ({source}) as s) as t group by grouping sets ({', '.join(f'({p})' for p in places)})"
         for side, source in sides.items()
-    ]
-    if not parts:
-        return []
-    return engine.table_of(engine.query(" union all ".join(parts), inputs, engine_of(config))).to_pylist()
+        if columns
+    )
 
 
 def _bin(column: str, schema: pa.Schema) -> str:

@@ -51,7 +51,7 @@ class Extract(_Group):
     overlap_minutes: int = Field(60, ge=0, description="read again behind the watermark: transactions that ended late")
     finds_deletions: bool = Field(True, description="compare keys with the source when row counts do not add up")
     most_unreadable: int = Field(1_000, ge=0, description="values of a column that may not fit its type; then it stops")
-    memory_limit: str = Field("600MB", pattern=r"^\d+(MB|GB)$", description="of the comparison of keys")
+    memory_limit: str = Field("400MB", pattern=r"^\d+(MB|GB)$", description="of the comparison of keys")
 
 
 class History(_Group):

@@ -8,7 +8,9 @@ anything after it has changed. What every rule found goes to `quality.results` a
 """
 
 import datetime as dt
+import importlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +21,6 @@ import pyarrow as pa
 from segmentation import (
     data_docs,
     engine,
-    expectations,
     history,
     incoming,
     judged_rows,
@@ -75,6 +76,7 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
     batch = history.accepted_batch(stores, day)
     if batch is not None and not is_reload:
         return {"accepted_batch": batch}
+    _load_great_expectations()
     try:
         judged = _judge_all(day, stores)
     except lake.MissingDayError:
@@ -98,6 +100,7 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     :raises lake.MissingDayError: the table's day has not been written.
     """
     path = lake.existing(stores.lake, table, day)
+    _load_great_expectations()
     with lake.open_parquet(stores.lake, table, day) as file:
         schema = file.schema_arrow
     suite = suites.read(table, suites.parameters(day))
@@ -114,6 +117,12 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     told = Verdict(table, findings.rows, 0, results)
     _publish_findings([told], table, day, stores, run_id)
     return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.warnings}
+
+
+def _load_great_expectations() -> None:
+    """Begins to: it takes more than two seconds, in which the engine counts already. So it is imported late here."""
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of everything that it registers
+    threading.Thread(target=importlib.import_module, args=("segmentation.expectations",), daemon=True).start()
 
 
 def _judge_all(day: dt.date, stores: Stores) -> dict[str, _Judged]:
@@ -143,7 +152,8 @@ def _judge(entity: tables.Entity, suite: Suite, judged: Mapping[str, _Judged], d
     findings = row_rules.find(checked, rules, parents, keeps_latest=keeps_latest)
     _compare(checked, rules, findings)
     recent = history.recent_batches(stores, entity.name, settings.load().gates.history_days)
-    profile = measures.of_batch(findings, known, day, _drifting(suite), recent)
+    versions = sum(file.rows for file in history.files_of(stores, entity.name))
+    profile = measures.of_batch(findings, known, day, _drifting(suite), recent, versions)
     results = verdict.of_cleaning(found.cleaning.mendings, findings.rows - findings.deletions)
     results += verdict.of_rows(findings) + verdict.of_whole(entity.table, suite.whole, profile, findings.rows)
     return _Judged(known, found, findings, Verdict(entity.table, findings.rows, findings.bad.num_rows, results))
@@ -172,6 +182,8 @@ def _compare(checked: Checked, rules: tuple[Rule, ...], findings: Findings) -> N
     """
     broken = [count.rule for count in findings.counts if count.unexpected and count.rule.severity != QUARANTINE]
     asked = [rule for rule in rules if rule.severity in (QUARANTINE, STOP) and rule not in broken]
+    from segmentation import expectations
+
     frame = judged_rows.sample_of_good(checked, findings.bad, asked)
     if frame.empty:
         return

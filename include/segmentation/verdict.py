@@ -5,7 +5,7 @@ Verdicts: what the rules of a suite say of a table, rule by rule, and the same i
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from segmentation import expectations, measures
+from segmentation import measures
 from segmentation.cleaning import Mending
 from segmentation.measures import Profile
 from segmentation.row_rules import EXAMPLES, Findings
@@ -71,6 +71,8 @@ def of_whole(table: str, rules: Sequence[Rule], profile: Profile, rows: int) -> 
 
     :raises expectations.NotCheckedError: a rule could not be checked.
     """
+    from segmentation import expectations
+
     outcomes = expectations.run(table, rules, measures.as_frame(profile, rules))
     return [
         Result(
