@@ -13,11 +13,11 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
 | compact  | `compaction`         | the files of `raw.*`                   | fewer of them                      |
 
-The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (DuckDB), `registry`
-(MLflow), `expectations` (Great Expectations). `history` keeps `raw.*` as versions. The names: `tables`, `sql`,
-`settings`, `errors`. A stage imports these, never another stage.
+The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (DuckDB),
+`registry` (MLflow), `expectations` (Great Expectations). `history` keeps `raw.*` as versions. The names: `tables`,
+`sql`, `settings`, `errors`. A stage imports these, never another stage.
 
-What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what is
-judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found), and
-where that goes: `quarantine`, `quality`, `data_docs`.
+What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what
+is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
+and where that goes: `quarantine`, `quality`, `data_docs`.
 """

@@ -1,6 +1,7 @@
 """The only door to Great Expectations: runs a suite's rules over a frame, and draws the Data Docs of what was found."""
 
 import datetime as dt
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def page(table: str, results: Sequence["Result"], day: dt.date, run_id: str | No
         },
         meta={
             "batch_kwargs": {"data_asset_name": f"{table}, {day}"},
-            "run_id": {"run_name": run_id or "", "run_time": f"{day}T00:00:00+00:00"},
+            "run_id": {"run_name": html.escape(run_id or ""), "run_time": f"{day}T00:00:00+00:00"},
             "great_expectations_version": gx.__version__,
         },
     )
@@ -122,7 +123,7 @@ def page(table: str, results: Sequence["Result"], day: dt.date, run_id: str | No
 def _told(result: "Result") -> ExpectationValidationResult:
     """A result as Great Expectations would have told it of the whole table."""
     rule = result.rule
-    facts: dict[str, Any] = {"observed_value": result.remark}
+    facts: dict[str, Any] = {"observed_value": html.escape(result.remark)}
     if result.scope != "table":
         share = 100 * result.broken / max(1, result.rows)
         facts = {
@@ -133,7 +134,7 @@ def _told(result: "Result") -> ExpectationValidationResult:
             "unexpected_percent": share,
             "unexpected_percent_total": share,
             "unexpected_percent_nonmissing": share,
-            "partial_unexpected_list": list(result.examples),
+            "partial_unexpected_list": [html.escape(key) for key in result.examples],  # they go out as they stand
         }
     has_own_type = rule.type in OWN_TYPES or result.scope == "cleaning"
     config = ExpectationConfiguration(
@@ -152,16 +153,18 @@ def _printable(value: Any) -> Any:
     return [_printable(each) for each in value] if isinstance(value, list) else value
 
 
-def _standing_alone(html: str, table: str, style: str) -> str:
+def _standing_alone(page_text: str, table: str, style: str) -> str:
     """Without scripts and what would be fetched from other hosts; its links lead to pages that there are."""
     for pattern in (r"<script.*?</script>", r"<link[^>]*\bhref=[^>]*>", r"<img[^>]*>", r"<footer>.*?</footer>"):
-        html = re.sub(pattern, "", html, flags=re.DOTALL)
-    html = re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL)
-    html = re.sub(r'href="(\.\./)+index\.html"', 'href="index.html"', html)
-    html = re.sub(r'<a[^>]*href="(\.\./)+expectations/[^"]*"[^>]*>(.*?)</a>', r"\2", html, flags=re.DOTALL)
-    html = html.replace("<title></title>", "").replace("<title>Data documentation compiled by", f"<title>{table}:")
+        page_text = re.sub(pattern, "", page_text, flags=re.DOTALL)
+    page_text = re.sub(r"<style.*?</style>", "", page_text, flags=re.DOTALL)
+    page_text = re.sub(r'href="(\.\./)+index\.html"', 'href="index.html"', page_text)
+    page_text = re.sub(r'<a[^>]*href="(\.\./)+expectations/[^"]*"[^>]*>(.*?)</a>', r"\2", page_text, flags=re.DOTALL)
+    page_text = page_text.replace("<title></title>", "").replace(
+        "<title>Data documentation compiled by", f"<title>{table}:"
+    )
     policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">"""
-    return html.replace("</head>", f"{policy}<style>{style}</style></head>", 1)
+    return page_text.replace("</head>", f"{policy}<style>{style}</style></head>", 1)
 
 
 def _kwargs(rule: Rule) -> dict[str, Any]:

@@ -18,7 +18,8 @@ select
     count(*) as rules,
     coalesce(sum(r.broken_count) filter (where r.rule = 'too many rows are quarantined'), 0)::bigint as quarantined,
     coalesce(array_agg(r.rule order by r.result_id) filter (where not r.is_met and r.severity = 'stop'), '{}') as stops,
-    coalesce(array_agg(r.rule order by r.result_id) filter (where not r.is_met and r.severity = 'warn'), '{}') as warnings
+    coalesce(array_agg(r.rule order by r.result_id) filter (where not r.is_met and r.severity = 'warn'), '{}')
+        as warnings
 from latest as l
 inner join quality.results as r
     on l.day = r.day and l.table_name = r.table_name and l.checked_at = r.checked_at

@@ -24,8 +24,8 @@ comment on table quality.results is 'What every rule found, one row an attempt: 
 comment on column quality.results.run_id is 'The run of the DAG; null outside Airflow';
 comment on column quality.results.scope is
 'rows: looks at each row; table: at the whole; cleaning: what was filled in, capped or dropped beforehand';
-comment on column quality.results.severity is 'What follows for rows that break it; mend: they were changed by cleaning';
+comment on column quality.results.severity is 'What follows if it is broken; mend: rows were changed by cleaning';
 comment on column quality.results.row_count is 'Rows that were looked at';
 comment on column quality.results.broken_count is 'Rows that break the rule, or that cleaning has changed';
-comment on column quality.results.value is 'What a rule of the whole table has measured; null where it could not be taken';
+comment on column quality.results.value is 'What a rule of the whole table has measured; null: it could not be';
 comment on column quality.results.examples is 'Keys of three rows that it is about';
