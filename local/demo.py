@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from local import airflow_api, load, reset
+from local import airflow_api, load, progress, reset
 from local.airflow_api import Airflow
 from local.errors import StackError
 from local.follow import RunResult, follow
@@ -48,8 +48,8 @@ def demo(stack: Stack, data: str | None) -> None:
 
 def fill(stack: Stack, data: str | None) -> load.Report:
     """Load the shop from a file (or see to a simulated one), and forget what was derived from another one."""
-    with _progress() as progress:
-        report = load.load(data, stack.addresses().warehouse, progress)
+    with progress.shown(console) as show:
+        report = load.load(data, stack.addresses().warehouse, show)
     if report.is_new:
         console.print(f"Loaded {report.source}: {report.lines:,} lines")
     else:
@@ -140,29 +140,3 @@ class _Clock:
             console.print(f"  {installed.read_text().strip():>7} s  Installing, when it was done")
         for name, seconds in self._parts:
             console.print(f"  {seconds:7.1f} s  {name}")
-
-
-@contextmanager
-def _progress() -> Iterator[load.Progress]:
-    """A bar on a terminal; elsewhere a line per step of the work."""
-    if not console.is_terminal:
-        said: set[str] = set()
-
-        def say(step: str, done: int, total: int) -> None:
-            if step not in said:
-                said.add(step)
-                console.print(f"  {step}")
-
-        yield say
-        return
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bars:
-        tasks: dict[str, int] = {}
-
-        def update(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step)
-            bars.update(tasks[step], completed=done, total=max(total, 1))
-
-        yield update

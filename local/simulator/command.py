@@ -3,19 +3,14 @@
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import Progress as Bars
-from rich.progress import TaskID
 
-from local import load, reset
+from local import load, progress, reset
 from local.errors import StackError
 from local.simulator import practice_shop
 from local.simulator.settings import DAYS, LAST_DAY, Settings
-from local.simulator.simulation import Progress
 from local.stack import Stack
 from segmentation import warehouse
 
@@ -55,8 +50,8 @@ def _is_there(dsn: str) -> bool:
 
 
 def _grow(dsn: str, days: int) -> None:
-    with _progress() as progress:
-        shop = practice_shop.grow(dsn, days, progress)
+    with progress.shown(console) as show:
+        shop = practice_shop.grow(dsn, days, show)
     console.print(f"The simulated shop is {days} day{'s' * (days != 1)} older: its last day is {shop.last_day}")
     console.print(f"  the first day that knows them all: {shop.last_day + timedelta(days=1)}")
 
@@ -64,22 +59,8 @@ def _grow(dsn: str, days: int) -> None:
 def _create(stack: Stack, dsn: str, customers: int | None, days: int, seed: int | None) -> None:
     wanted = {"customers": customers, "seed": seed}
     settings = Settings.until(LAST_DAY, days, **{name: value for name, value in wanted.items() if value is not None})
-    with _progress() as progress:
-        report = load.simulate(dsn, settings, days, progress)
+    with progress.shown(console) as show:
+        report = load.simulate(dsn, settings, days, show)
     console.print(f"Simulated {days:,} days of a shop: {report.customers:,} customers, {report.orders:,} orders")
     console.print(f"  the first day that knows them all: {report.day}")
     reset.forget_previous_shop(stack, console.print)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar a step; where there is no terminal, nothing."""
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def update(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step)
-            bars.update(tasks[step], completed=done, total=max(total, 1))
-
-        yield update

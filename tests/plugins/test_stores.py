@@ -1,9 +1,13 @@
 """Connections become DSNs that libpq reads, whatever is in the password."""
 
+import json
+import sqlite3
+
 import psycopg2.extensions
 import pytest
 from airflow.sdk import Connection
 
+from segmentation import tables, warehouse
 from segmentation_airflow import stores
 
 
@@ -46,3 +50,21 @@ def test_a_lake_that_is_not_set_is_named(monkeypatch):
     monkeypatch.delenv("LAKE_URI", raising=False)
     with pytest.raises(KeyError, match="LAKE_URI"):
         stores.stores()
+
+
+def test_any_database_with_a_hook_of_airflows_is_read_by_that(monkeypatch, tmp_path):
+    """SQLite stands for it: its hook comes with a provider of Airflow's, as those of MySQL, Oracle and others do."""
+    path = tmp_path / "shop.db"
+    columns = tables.CUSTOMERS.schema.names
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"create table customers ({', '.join(columns)})")
+        row = ["a", "2025-01-01 10:00:00", 1980, None, None, "上海", "CN", None, 1, 0, 0, 1, "2026-01-01 10:00:00"]
+        connection.execute(f"insert into customers values ({', '.join('?' * len(columns))})", row)
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    monkeypatch.setenv("AIRFLOW_CONN_MARKETING", "postgres://writer:b@two:2/crm")
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW", "http://mlflow:5000")
+    monkeypatch.setenv("LAKE_URI", "/lake")
+    found = stores.stores()
+    [batch] = warehouse.stream(found.warehouse, "select * from customers", tables.CUSTOMERS.schema)
+    assert batch.to_pylist()[0]["city"] == "上海"
+    assert batch.schema == tables.CUSTOMERS.schema

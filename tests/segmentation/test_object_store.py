@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from segmentation import compaction, features, history, lake, tables
+from segmentation import compaction, data_docs, features, history, lake, tables, validate
 from tests import frames
 
 
@@ -61,6 +61,24 @@ def test_history_features_and_compaction_work_on_an_object_store(s3_stores, monk
     assert features.build_features(after, s3_stores) == 1
     compaction.compact_history(s3_stores)
     assert frames.rows_of(history.known(s3_stores, "orders", after), ["order_id"]) == {("o1",), ("o2",)}
+
+
+def test_the_gate_works_on_an_object_store(s3_stores):
+    day, after = frames.DAY, frames.DAY.replace(month=2, day=1)
+    ago = frames.DAY.replace(day=30)
+    order = {"order_id": "o1", "customer_id": "a", "ordered_at": ago, "updated_at": ago}
+    late = {**order, "order_id": "o2", "customer_id": "late"}
+    frames.stage(s3_stores, day, customers=[{"customer_id": "a"}], orders=[order, late])
+    found = validate.accept_raw(day, s3_stores)["tables"]["raw.orders"]
+    assert (found["accepted"], found["quarantined"]) == (1, 1)
+    frames.stage(s3_stores, after, customers=[{"customer_id": "late"}])
+    assert validate.accept_raw(after, s3_stores)["tables"]["raw.orders"]["taken_back"] == 1
+    assert frames.rows_of(history.known(s3_stores, "orders", after), ["order_id"]) == {("o1",), ("o2",)}
+    for table in (tables.ORDERS.staged, tables.ORDERS.incoming):
+        assert lake.files_in(os.path.dirname(lake.path(s3_stores.lake, table, after))) == []
+    assert "raw.orders" in lake.read_text(data_docs.day_page(s3_stores, day))
+    features.build_features(after, s3_stores)
+    assert lake.days_of(s3_stores.lake, tables.CUSTOMER_FEATURES) == [after]
 
 
 def test_a_writer_that_fails_leaves_the_old_day_on_an_object_store(s3_stores):
