@@ -129,6 +129,22 @@ def test_quarantined_rows_are_kept_with_the_batch_or_not_at_all(stores):
     assert found == [("raw.orders", "null key", ["null key"], {"a": 1})]
 
 
+def test_a_quarantine_of_an_older_release_gets_its_new_columns(stores):
+    with warehouse.connect(stores.marketing) as connection:
+        warehouse.run_script(
+            connection,
+            "drop table quarantine.rows; create table quarantine.rows (row_id bigint generated always as identity "
+            "primary key, source text not null, table_name text, line_no bigint, reason text not null, "
+            "reasons text[] not null, row jsonb not null, note text, quarantined_at timestamptz default now()); "
+            "insert into quarantine.rows (source, reason, reasons, row) values ('a file', 'x', '{x}', '[]')",
+        )
+    history.ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing) as connection:
+        assert warehouse.fetch(connection, "select source, day, copy_no, released_at from quarantine.rows") == [
+            ("a file", None, None, None)
+        ]
+
+
 def test_compaction_bounds_the_number_of_files_and_changes_no_day(stores, monkeypatch):
     config = settings.Settings(history=settings.History(files_per_merge=3, merge_rows=1000))
     monkeypatch.setattr(settings, "load", lambda: config)

@@ -10,14 +10,26 @@ create table if not exists quarantine.rows (
     reasons text[] not null,
     row jsonb not null,
     note text,
-    quarantined_at timestamptz not null default now()
+    quarantined_at timestamptz not null default now(),
+    day date,
+    run_id text,
+    copy_no integer,
+    released_at timestamptz,
+    released_batch bigint
 );
 
-alter table quarantine.rows add column if not exists day date;
-alter table quarantine.rows add column if not exists run_id text;
-alter table quarantine.rows add column if not exists copy_no integer;
-alter table quarantine.rows add column if not exists released_at timestamptz;
-alter table quarantine.rows add column if not exists released_batch bigint;
+-- A table of an older release. Even an ALTER that changes nothing would make readers wait.
+do $$
+begin
+    if to_regclass('quarantine.rows_refused_once') is null then
+        alter table quarantine.rows add column if not exists day date;
+        alter table quarantine.rows add column if not exists run_id text;
+        alter table quarantine.rows add column if not exists copy_no integer;
+        alter table quarantine.rows add column if not exists released_at timestamptz;
+        alter table quarantine.rows add column if not exists released_batch bigint;
+    end if;
+end
+$$;
 
 create index if not exists rows_by_source on quarantine.rows (source, reason);
 
