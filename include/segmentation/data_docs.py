@@ -35,7 +35,7 @@ _LIST = jinja2.Environment(autoescape=True).from_string("""<!DOCTYPE html>
 <td>{% for rule in line.stops %}<div class="stop">✗ {{ rule }}</div>{% endfor %}
 {% for rule in line.warnings %}<div class="warn">! {{ rule }}</div>{% endfor %}
 {% if not line.stops and not line.warnings %}<span class="met">✓</span>{% endif %}</td>
-<td>{{ line.checked_at.strftime("%Y-%m-%d %H:%M:%S") }}</td><td>{{ line.run_id or "" }}</td></tr>
+<td class="when">{{ line.checked_at.strftime("%Y-%m-%d %H:%M:%S") }}</td><td>{{ line.run_id or "" }}</td></tr>
 {% endfor %}
 </tbody></table></main></body></html>
 """)
