@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from segmentation import engine, settings
-from segmentation.suites import FINITE, QUARANTINE, READABLE, REFERENCES, UNIQUE_TYPES, Rule
+from segmentation.suites import FINITE, QUARANTINE, READABLE, REFERENCES, UNIQUE_TYPES, Rule, SuiteError
 
 EXAMPLES = 3
 REPEAT, CONFLICT, OLDER = 1, 2, 3
@@ -193,6 +193,7 @@ def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
     """SQL that is true for a row that breaks the rule; false or null for others: a null breaks only "not null".
 
     :param parents: table -> name of the subquery with its keys.
+    :raises SuiteError: the rule is of a type that is not known here.
     """
     kwargs = dict(rule.kwargs)
     column = engine.quoted(kwargs["column"]) if "column" in kwargs else ""
@@ -222,7 +223,7 @@ def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
         return f"not isfinite({column})"
     if rule.type == REFERENCES:
         return f"not ({column} in (select k from {parents[kwargs['table']]}))"  # noqa: S608
-    raise NotImplementedError(f"{rule.type} has no translation into SQL yet: see row_rules.predicate")
+    raise SuiteError(f"{rule.name!r} is of type {rule.type}, which has no translation into SQL in row_rules.predicate")
 
 
 def engine_of(config: settings.Gates) -> settings.Engine:

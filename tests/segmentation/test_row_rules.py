@@ -97,7 +97,7 @@ def test_every_rule_of_every_suite_has_a_translation():
 
 
 def test_a_rule_that_has_no_translation_is_named():
-    with pytest.raises(NotImplementedError, match="expect_column_value_lengths_to_equal has no translation"):
+    with pytest.raises(suites.SuiteError, match="'x' is of type expect_column_value_lengths_to_equal, which has no"):
         row_rules.predicate(Rule("x", "stop", "expect_column_value_lengths_to_equal", {"column": "a"}), {})
 
 
