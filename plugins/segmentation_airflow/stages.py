@@ -1,6 +1,6 @@
 """The tasks that more than one DAG has. Heavy imports stay inside: a DAG file is parsed every few seconds."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from airflow.sdk import Param, task
 
@@ -33,8 +33,9 @@ def as_day(text: str) -> date:
 
 
 def as_time(text: str) -> datetime | None:
-    """A time of a run's parameters; nothing stands for None."""
-    return datetime.fromisoformat(text) if text else None
+    """A time of a run's parameters, in UTC if it does not say; nothing stands for None."""
+    moment = datetime.fromisoformat(text) if text else None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 @task(map_index_template="{{ task.op_kwargs['entity'] }}")

@@ -37,7 +37,7 @@ create index if not exists rows_by_source on quarantine.rows (source, reason);
 create unique index if not exists rows_refused_once
 on quarantine.rows (table_name, md5(row::text), reason, copy_no) where copy_no is not null;
 
--- What may come back: see history.waiting_orphans.
+-- What may come back: see quarantine.waiting.
 create index if not exists rows_waiting
 on quarantine.rows (table_name, day) where released_at is null and reason like 'orphan: %';
 
