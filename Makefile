@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run psql warehouse-url test lint lock ready dev-ready installed
+.PHONY: help demo up down status load simulate run psql warehouse-url test lint lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -52,6 +52,9 @@ lint: dev-ready  ## ruff and sqlfluff
 	.venv/bin/ruff format --check .
 	.venv/bin/sqlfluff lint include/sql local/sql
 
+docs: dev-ready  ## write the documents that are generated: docs/features.md
+	@PYTHONPATH=include:. .venv/bin/python -m local.docs
+
 ready:
 	@sh local/install.sh requirements.txt
 
@@ -63,4 +66,5 @@ installed:
 
 lock: dev-ready  ## compile requirements*.in into requirements*.txt, every version pinned
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate requirements.in -o requirements.txt
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate requirements-spark.in -o requirements-spark.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate requirements-dev.in -o requirements-dev.txt

@@ -1,8 +1,8 @@
 """
 # Segment every customer, every day
 
-`shop.*` -> `raw.*` -> `feat.customer_daily` -> `score.customer_daily` -> `marketing.customer_segments`, for one day.
-The day is the run's logical date: everything known before its 00:00 UTC goes in, nothing after.
+`shop.*` -> `raw.*` -> `agg.*` -> `feat.customer_daily` -> `score.customer_daily` -> `marketing.customer_segments`, for
+one day. The day is the run's logical date: everything known before its 00:00 UTC goes in, nothing after.
 
 Any day can be run again: it reads what it knew when it passed the raw gate first, and each step replaces its rows. A
 gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
@@ -18,7 +18,7 @@ from airflow.sdk import dag, task
 from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.gates import GateOperator
-from segmentation_airflow.stages import RELOAD, extract_and_accept
+from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
 
 
 @task
@@ -69,7 +69,7 @@ def segment_customers_daily():
     checked = GateOperator(task_id="validate_features", table="feat.customer_daily")
     scored = score(day, "{{ dag_run.start_date.isoformat() }}")
     passed = GateOperator(task_id="validate_scores", table="score.customer_daily")
-    extract_and_accept(day) >> built >> checked >> scored >> passed
+    extract_and_accept(day) >> aggregates(day) >> built >> checked >> scored >> passed
     publish(day, passed.output, "{{ run_id }}") >> compact()
 
 

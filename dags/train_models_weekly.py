@@ -1,7 +1,7 @@
 """
 # Train the segments and the classifiers, every week
 
-`raw.*` -> `feat.training_examples` (features at past cutoffs, and what the customers did next) -> models
+`raw.*` -> `agg.*` -> `feat.training_examples` (features at past cutoffs, and what the customers did next) -> models
 `customer_segments`, `churn_90d` and `purchase_30d` in MLflow, with metrics, pictures and signature -> promotion.
 
 The training day is the run's logical date: nothing that happened on it or later is learnt. Alias `champion` moves to
@@ -13,7 +13,7 @@ from airflow.sdk import dag, task
 
 from segmentation_airflow.assets import MODELS
 from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS, WEEKLY
-from segmentation_airflow.stages import RELOAD, extract_and_accept
+from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
 
 
 @task
@@ -63,7 +63,7 @@ def train_models_weekly():
     examples = training_examples(day)
     segments = cluster(day)
     classifiers = classify.partial(day=day).expand(model=["churn_90d", "purchase_30d"])
-    extract_and_accept(day) >> examples >> [segments, classifiers]
+    extract_and_accept(day) >> aggregates(day) >> examples >> [segments, classifiers]
     promote(day, segments, classifiers)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from segmentation import engine, history, lake, tables
+from segmentation import aggregates, engine, history, lake, tables
 from segmentation.settings import Stores
 
 DAY = dt.date(2026, 1, 31)
@@ -58,12 +58,14 @@ def typed(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def write_raw(stores: Stores, day: dt.date = DAY, **rows: Iterable[Mapping[str, Any]]) -> None:
-    """Accepts rows as what a day knows, without a gate; entities not named are empty."""
+    """Accepts rows as what a day knows, without a gate, and works them into the aggregates; entities not named are
+    empty."""
     stage(stores, day, **rows)
     staged = {
         name: part_of(lake.path(stores.lake, entity.staged, day), entity) for name, entity in tables.ENTITIES.items()
     }
     history.append(stores, day, staged)
+    aggregates.build_aggregates(day, stores)
 
 
 def part_of(path: str, entity: tables.Entity, rows: int = 1000) -> history.Part:

@@ -5,7 +5,8 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 |----------|----------------------|----------------------------------------|------------------------------------|
 | extract  | `extract`            | `shop.*` in the warehouse              | `staged.*` in the lake             |
 | validate | `validate`           | `staged.*`; a lake table by day        | `raw.*`; stops the run, or not     |
-| features | `features`           | `raw.*`                                | `feat.*`                           |
+| features | `aggregates`         | the history of `raw.*`                 | `agg.*`, per customer and day      |
+| features | `features`           | `agg.*`, `raw.*`                       | `feat.*`                           |
 | train    | `cluster` (`naming`) | `feat.training_examples`               | model `customer_segments`          |
 | train    | `classify`           | `feat.training_examples`               | models `churn_90d`, `purchase_30d` |
 | train    | `promote`            | what the two have registered           | alias `champion`                   |
@@ -13,11 +14,12 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
 | compact  | `compaction`         | the files of `raw.*`                   | fewer of them                      |
 
-The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (DuckDB),
-`registry` (MLflow), `expectations` (Great Expectations). `history` keeps `raw.*` as versions. The names: `tables`,
-`sql`, `settings`, `errors`. A stage imports these, never another stage.
+The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (SQL over the lake:
+`sources`, `duckdb_engine`, `spark_engine`), `registry` (MLflow), `expectations` (Great Expectations). `history` keeps
+`raw.*` as versions. The names: `tables`, `sql`, `settings`, `errors`. A stage imports these, never another stage.
 
 What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
-and where that goes: `quarantine`, `quality`, `data_docs`.
+and where that goes: `quarantine`, `quality`, `data_docs`. What the features need: `families` (what there is, and the
+dictionary), `purchase_features` (`purchase_model`, `purchase_likelihoods`). What the classifiers need: `selection`.
 """

@@ -3,7 +3,8 @@ classify: `feat.training_examples` -> models `churn_90d` and `purchase_30d`.
 
 Logistic regression on power-transformed features: its probabilities are calibrated by nature, and on the public logs it
 ranks as well as boosting does. Judged on the newest cutoff whose outcome is known, by a model that learnt only from
-outcomes known on that day; the registered model then learns from every outcome known on the training day.
+outcomes known on that day; the registered model then learns from every outcome known on the training day. Both learn
+from the features that tell something among the former's examples.
 """
 
 import datetime as dt
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn import metrics
 from sklearn.feature_selection import VarianceThreshold
@@ -19,9 +21,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
 
-from segmentation import lake, pictures, settings, tables
-from segmentation.registry import Registry
+from segmentation import lake, pictures, selection, settings, tables
+from segmentation.registry import Registry, TrainingRun
 from segmentation.settings import Stores
+
+# What names an example: who, and as known on which day
+KEY = ["customer_id", "as_of_date"]
 
 
 def train_classifier(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
@@ -29,6 +34,7 @@ def train_classifier(model: str, day: dt.date, stores: Stores) -> dict[str, Any]
 
     :param model: a key of `tables.TARGETS`.
     :returns: `model`, `version` and `metrics`; or `model` and `skipped`, the reason why the data do not allow it.
+    :raises selection.LeakError: a feature knows the future; what the run holds by then says which.
     """
     target, config = tables.TARGETS[model], settings.load().training
     examples = _examples(target, day, stores, config)
@@ -39,9 +45,15 @@ def train_classifier(model: str, day: dt.date, stores: Stores) -> dict[str, Any]
         if reason:
             run.params({"skipped": reason})
             return {"model": model, "skipped": reason}
-        features = [column for column in examples.columns if column not in tables.NOT_FEATURES]
         run.dataset(examples, tables.TRAINING_EXAMPLES, target.label)
+        dictionary = lake.beside(stores.lake, tables.TRAINING_EXAMPLES, day, tables.DICTIONARY)
+        run.text(lake.read_text(dictionary) or "", tables.DICTIONARY)
         run.params({"train_rows": len(train), "test_rows": len(test), "test_cutoff": f"{test['as_of_date'].iloc[0]}"})
+        features = _select(train, test, target, run, config)
+        if not features:
+            reason = "no feature that is a number varies among the training examples"
+            run.params({"skipped": reason})
+            return {"model": model, "skipped": reason}
         judged = pipeline(config.seed).fit(train[features], train[target.label])
         probability = judged.predict_proba(test[features])[:, 1]
         actual = test[target.label].to_numpy()
@@ -117,13 +129,35 @@ def judge(actual: np.ndarray, probability: np.ndarray) -> dict[str, float]:
     }
 
 
+def _select(
+    train: pd.DataFrame, test: pd.DataFrame, target: tables.Target, run: TrainingRun, config: settings.Training
+) -> list[str]:
+    """The features that are worth learning from; what was kept and why stays in the run. No outcome of `test` is used.
+
+    :raises selection.LeakError: a feature knows the future.
+    """
+    features = [column for column in train.columns if column not in tables.NOT_FEATURES]
+    learnt, newest = train.set_index(KEY)[features], test.set_index(KEY)[features]
+    selected = selection.select(learnt, train[target.label].to_numpy(), config, newest)
+    run.text(selected.table.to_csv(index=False, float_format="%.6g"), "selection.csv")
+    run.picture(pictures.feature_selection(selected.table), "selection")
+    run.params({"features_kept": len(selected.kept), "features_dropped": len(features) - len(selected.kept)})
+    selection.refuse_leaks(selected, target.label, config)
+    return list(selected.kept)
+
+
 def _examples(target: tables.Target, day: dt.date, stores: Stores, config: settings.Training) -> pd.DataFrame:
-    """The examples with a known outcome: features as floats, the label as bool; at most `max_rows`, sampled evenly."""
+    """The examples with a known outcome; at most `max_rows`, sampled evenly.
+
+    The label is a bool, the features are floats where they are numbers or booleans, and as they come where they are
+    categories.
+    """
     table = lake.read(stores.lake, tables.TRAINING_EXAMPLES, day)
     frame = table.filter(pc.is_valid(table[target.label])).to_pandas()
     if len(frame) > config.max_rows:
         frame = frame.sample(config.max_rows, random_state=config.seed).sort_index()
-    features = [column for column in frame.columns if column not in tables.NOT_FEATURES]
-    frame[features] = frame[features].astype("float64")
+    fields = [field for field in table.schema if field.name not in tables.NOT_FEATURES]
+    numbers = [each.name for each in fields if pa.types.is_boolean(each.type) or settings.is_number(each.type)]
+    frame[numbers] = frame[numbers].astype("float64")
     frame[target.label] = frame[target.label].astype(bool)
     return frame

@@ -26,7 +26,7 @@ def compact_history(stores: Stores) -> int:
     replaced = 0
     with warehouse.connect(stores.marketing, autocommit=True) as guard:
         warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": history.LOCK})
-        for name in tables.ENTITIES:
+        for name in (*tables.ENTITIES, *tables.AGGREGATES):
             while run := _neighbours(history.files_of(stores, name)[1:], fan_in):
                 _merge(stores, name, run)
                 replaced += len(run)
@@ -59,9 +59,17 @@ def _merge(stores: Stores, name: str, run: list[File]) -> None:
         )
         warehouse.execute(
             connection,
-            "insert into ops.versions (entity, first_batch, last_batch, path, row_count) "
-            "values (:name, :first, :last, :path, :rows)",
-            {"name": name, "first": run[0].first_batch, "last": run[-1].last_batch, "path": path, "rows": written},
+            "insert into ops.versions (entity, first_batch, last_batch, path, row_count, definition) "
+            "values (:name, :first, :last, :path, :rows, "
+            "(select max(definition) from ops.versions where path = any(:paths)))",
+            {
+                "paths": [file.path for file in run],
+                "name": name,
+                "first": run[0].first_batch,
+                "last": run[-1].last_batch,
+                "path": path,
+                "rows": written,
+            },
         )
 
 
@@ -81,7 +89,7 @@ def _remove_strangers(stores: Stores) -> None:
     """Files that a killed acceptance or merge left: with the lock held, nobody else can be about to count them."""
     with warehouse.connect(stores.marketing) as connection:
         counted = {path for (path,) in warehouse.fetch(connection, "select path from ops.versions")}
-    for name in tables.ENTITIES:
+    for name in (*tables.ENTITIES, *tables.AGGREGATES):
         for file in lake.files_in(posixpath.join(stores.lake, "history", name)):
             if posixpath.join("history", name, file) not in counted:
                 lake.remove(posixpath.join(stores.lake, "history", name, file))

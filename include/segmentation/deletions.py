@@ -33,7 +33,7 @@ def find(
     if entity.is_append_only or moment is None or not config.finds_deletions:
         return []
     query, known = sql.read("extract", entity.name), history.latest(stores, entity.name)
-    limits = settings.Engine(memory_limit=config.memory_limit)
+    limits = settings.DuckDB(memory_limit=config.memory_limit)
     with _keys(entity, day, stores, window.around(query)) as came:
         now = _there(entity)
         inputs: dict[str, engine.Input] = {"known.rows": known, "came.rows": came}
@@ -64,7 +64,7 @@ def _doubtful_days(
     query: str,
     now: str,
     inputs: dict[str, engine.Input],
-    limits: settings.Engine,
+    limits: settings.DuckDB,
 ) -> list[dt.date]:
     """The days of `updated_at` on which the history may have a key that the source has not."""
     of_day = "cast(cast(updated_at as date) as char(10))"

@@ -1,67 +1,101 @@
 """
-The only door to DuckDB: runs a named SQL file over lake tables and hands back Arrow batches.
+The door to SQL over lake tables: a named file, or a session of several statements.
 
-The file says `from raw.orders`; which Parquet file that is, the caller says. So the same SQL builds any day.
+A file says `from raw.orders`; which Parquet file that is, the caller says. So the same SQL builds any day. Aggregates
+and features run on the engine that the settings name (`session`): DuckDB in this process, or Spark when the shop
+outgrows one machine. The gates and the extract stream their rows, in bounded memory, and stay on DuckDB (`run`,
+`query`, `difference`).
 """
 
-import atexit
 import datetime as dt
-import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
-import duckdb  # noqa: TID251 - the one importer
-import fsspec
 import pyarrow as pa
 
-from segmentation import settings, sql
+from segmentation import duckdb_engine, settings, sql
+from segmentation import lake as lakes
+from segmentation.sources import (
+    Aggregated,
+    Function,
+    Happened,
+    Input,
+    Numbered,
+    Timeline,
+    Versions,
+    literal,
+    quoted,
+)
 
-BATCH_ROWS = 100_000
-_numbers = itertools.count(1)
+__all__ = [
+    "Aggregated",
+    "Happened",
+    "Input",
+    "Numbered",
+    "Session",
+    "Timeline",
+    "Versions",
+    "difference",
+    "literal",
+    "mapped",
+    "midnight",
+    "query",
+    "quoted",
+    "run",
+    "session",
+    "table_of",
+]
 
 
-@dataclass(frozen=True)
-class Versions:
-    """A table that is kept as versions of rows, as known for a day.
+class Session(Protocol):
+    """Tables of one piece of work, by the names that the SQL has for them."""
 
-    :param files: Parquet files, the oldest first, each row with its `_batch` and `is_deleted`. The first has at most
-        one version of each key.
-    :param key: the columns that make two rows versions of one thing.
-    :param through: the last batch that the day knows.
-    :param schema: the columns of the table, for when there is no file yet.
-    :param before: only what happened before this moment is in the table; None: everything is.
-    :param time: the column that says when the thing happened; None: it has no time of its own.
-    :param is_state_of_then: of several versions, the one that was current at `before` counts (by `updated_at`), or the
-        oldest where every one is younger; else the latest of all counts.
-    :param is_append_only: all versions of a key are the same row, until it is deleted: earlier ones need not be looked
-        up, which saves reading the first file, by far the largest, for them.
+    def put(self, table: str, source: Input) -> None:
+        """Has `table`, e.g. `raw.orders`, stand for a source: it is read whenever a statement asks for it."""
+
+    def create(self, table: str, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Has `table` hold the rows of a statement, which is run once, now."""
+
+    def drop(self, table: str) -> None:
+        """Forgets a table that `create` made."""
+
+    def batches(
+        self, statement: str, parameters: Mapping[str, Any] | None = None, function: Function | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a statement in batches, each put through a function; the first one is empty and typed."""
+
+
+def session(lake: str, config: settings.Settings | None = None):
+    """A session on the engine that the settings name; use it in a `with` block.
+
+    :param lake: Spark keeps there, under `scratch/`, what its workers hand to each other and to this process.
     """
+    config = config or settings.load()
+    if config.engine == "spark":
+        from segmentation import spark_engine  # pyspark is only there where it is wanted
 
-    files: tuple[str, ...]
-    key: tuple[str, ...]
-    through: int
-    schema: pa.Schema
-    before: dt.datetime | None = None
-    time: str | None = None
-    is_state_of_then: bool = False
-    is_append_only: bool = False
+        return spark_engine.Session(config.spark, lake)
+    return duckdb_engine.Session(config.duckdb)
 
 
-@dataclass(frozen=True)
-class Numbered:
-    """A table whose rows have their place in it, from 0, as a first column `row_no`.
+def mapped(
+    path: str, function: Function, schema: pa.Schema, lake: str, rows: int, config: settings.Settings | None = None
+) -> Iterator[pa.RecordBatch]:
+    """A Parquet file's rows put through a function, a batch at a time: in this process, or by Spark's workers.
 
-    :param source: one Parquet file, or an Arrow table.
+    :param function: gets some rows and gives one row for each; it and what it holds can be pickled.
+    :param schema: of what it gives.
+    :param lake: as for `session`.
+    :param rows: in a batch, at most.
     """
+    config = config or settings.load()
+    if config.engine == "spark":
+        from segmentation import spark_engine
 
-    source: str | pa.Table
-
-
-Input = str | pa.Table | Versions | Numbered
+        with spark_engine.Session(config.spark, lake) as session:
+            yield from session.mapped(path, function, schema, rows)
+    else:
+        yield from map(function, lakes.batches_of(path, rows))
 
 
 def midnight(day: dt.date) -> dt.datetime:
@@ -74,51 +108,31 @@ def run(
     name: str,
     inputs: Mapping[str, Input],
     parameters: Mapping[str, Any],
-    config: settings.Engine | None = None,
+    config: settings.DuckDB | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Runs `include/sql/<stage>/<name>.sql` and yields its rows in batches; the first batch is empty and typed.
 
     :param inputs: table name as the SQL spells it -> Parquet path or URI, an Arrow table, or versions of rows.
-    :param parameters: the SQL's `:name` parameters; days go in as UTC midnights (`midnight`).
+    :param parameters: the SQL's `:name` parameters.
     """
-    statement = sql.read(stage, name)
-    wanted = {key: parameters[key] for key in sql.parameters(statement)}
-    yield from _run(sql.for_duckdb(statement), inputs, wanted, config or settings.load().engine)
+    yield from _run(sql.read(stage, name), inputs, parameters, config)
 
 
 def query(
-    statement: str, inputs: Mapping[str, Input], config: settings.Engine | None = None
+    statement: str, inputs: Mapping[str, Input], config: settings.DuckDB | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Like `run`, for a statement without parameters that is put together in code: the rules of a suite."""
-    yield from _run(statement, inputs, {}, config or settings.load().engine)
+    yield from _run(statement, inputs, None, config)
 
 
 def difference(
-    key: tuple[str, ...], left: Input, right: Input, config: settings.Engine | None = None
+    key: tuple[str, ...], left: Input, right: Input, config: settings.DuckDB | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The distinct keys of `left` that `right` does not have; the first batch is empty and typed."""
-    columns = ", ".join(f'"{column}"' for column in key)
+    columns = ", ".join(map(quoted, key))
     statement = f"select distinct {columns} from key.left_side anti join key.right_side using ({columns})"  # noqa: S608
     inputs = {"key.left_side": left, "key.right_side": right}
-    yield from _run(f"{statement} order by {columns}", inputs, {}, config or settings.load().engine)
-
-
-def literal(value: Any) -> str:
-    """A value as SQL, for statements that are put together in code."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, dt.datetime):
-        return f"timestamptz '{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
-    if isinstance(value, dt.date):
-        return f"date '{value}'"
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A column's name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
+    yield from _run(f"{statement} order by {columns}", inputs, None, config)
 
 
 def table_of(batches) -> pa.Table:
@@ -127,112 +141,9 @@ def table_of(batches) -> pa.Table:
 
 
 def _run(
-    statement: str, inputs: Mapping[str, Input], parameters: Mapping[str, Any], config: settings.Engine
+    statement: str, inputs: Mapping[str, Input], parameters: Mapping[str, Any] | None, config: settings.DuckDB | None
 ) -> Iterator[pa.RecordBatch]:
-    instance = _instance(config.threads, config.memory_limit)
-    catalog = f"query_{next(_numbers)}"
-    cursor = instance.cursor()
-    try:
-        cursor.execute(f"attach ':memory:' as {catalog}; use {catalog}; set timezone = 'UTC'")
+    with duckdb_engine.Session(config or settings.load().duckdb) as here:
         for table, source in inputs.items():
-            _register(cursor, table, source)
-        reader = cursor.sql(statement, params=dict(parameters)).to_arrow_reader(BATCH_ROWS)
-        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-        yield from reader
-    finally:
-        cursor.close()
-        instance.cursor().execute(f"detach {catalog}")
-
-
-@cache
-def _instance(threads: int, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """One database per process and set of limits: making one takes longer than most queries. Each query attaches a
-    catalog of its own, so that none sees another's tables."""
-    spill = tempfile.mkdtemp(prefix="fenqun-")
-    atexit.register(shutil.rmtree, spill, ignore_errors=True)
-    return duckdb.connect(config={"threads": threads, "memory_limit": memory_limit, "temp_directory": spill})
-
-
-def _register(connection, table: str, source: Input) -> None:
-    schema, name = table.split(".")
-    connection.execute(f'create schema if not exists "{schema}"')
-    connection.execute(f'create view "{schema}"."{name}" as {_relation(connection, f"{schema}__{name}", source)}')
-
-
-def _relation(connection, flat: str, source: Input) -> str:
-    """The SELECT that an input amounts to; `flat` is a name for what it needs in the connection."""
-    if isinstance(source, Versions) and source.files:
-        _use_filesystem_of(connection, source.files[0])
-        return _chosen(source)
-    if isinstance(source, Versions):
-        source = source.schema.empty_table()
-    table = source.source if isinstance(source, Numbered) else source
-    if isinstance(table, pa.Table):
-        connection.register(flat, table)
-        number = "row_number() over () - 1 as row_no, " if isinstance(source, Numbered) else ""
-        return f'select {number}* from "{flat}"'  # noqa: S608 - names of tables.py
-    _use_filesystem_of(connection, table)
-    if isinstance(source, Numbered):
-        read = f"read_parquet({literal(table)}, file_row_number = true)"
-        return f"select file_row_number as row_no, * exclude (file_row_number) from {read}"  # noqa: S608
-    return f"select * from read_parquet({literal(table)})"  # noqa: S608
-
-
-def _use_filesystem_of(connection, path: str) -> None:
-    protocol = fsspec.utils.get_protocol(path)
-    if protocol != "file":
-        filesystem, _ = fsspec.core.url_to_fs(path)  # its login may have changed since
-        if protocol in connection.list_filesystems():
-            connection.unregister_filesystem(protocol)
-        connection.register_filesystem(filesystem)
-
-
-def _chosen(versions: Versions) -> str:
-    """The SELECT that picks one version per key.
-
-    Only keys that occur in a later file are compared; the rest of the first file, nearly all of it, streams through.
-    """
-    first, later = versions.files[:1], versions.files[1:]
-    known = f"_batch <= {int(versions.through)}"
-    key = ", ".join(f'"{column}"' for column in versions.key)
-    time = f'"{versions.time}"' if versions.time else None
-    happened = f"({time} is null or {time} < {literal(versions.before)})" if time and versions.before else "true"
-    if not later:
-        return (
-            f"select * exclude (_batch, is_deleted) from {_files(first)} "  # noqa: S608
-            f"where {known} and not is_deleted and {happened}"
-        )
-    if versions.before and versions.is_state_of_then:
-        # Those current then, the youngest first; after them the younger ones, the oldest first.
-        moment = literal(versions.before)
-        order = (
-            f"updated_at < {moment} desc nulls last, "
-            f"case when updated_at < {moment} then updated_at end desc nulls last, updated_at asc, _batch desc"
-        )
-    else:
-        order = "_batch desc, updated_at desc"
-    earlier = f"union all by name select base.* from base semi join touched using ({key})"  # noqa: S608
-    if versions.is_append_only:
-        earlier = ""
-    base = f"from {_files(first)} where {known}" if first else f"from {_files(later)} where false"
-    return f"""
-        with later as (select * from {_files(later)} where {known}),
-        touched as (select distinct {key} from later),
-        base as not materialized (select * {base}),
-        candidates as (
-            select * from later {earlier}
-        ),
-        living as (
-            select * from candidates
-            qualify _batch > coalesce(max(_batch) filter (is_deleted) over (partition by {key}), -1)
-        ),
-        chosen as (select * from living qualify row_number() over (partition by {key} order by {order}) = 1)
-        select * exclude (_batch, is_deleted) from chosen where {happened}
-        union all by name
-        select base.* exclude (_batch, is_deleted) from base anti join touched using ({key})
-        where not is_deleted and {happened}
-    """  # noqa: S608 - names of tables.py, numbers, times and paths that are quoted
-
-
-def _files(files: tuple[str, ...]) -> str:
-    return f"read_parquet([{', '.join(map(literal, files))}])"
+            here.put(table, source)
+        yield from here.batches(statement, parameters)

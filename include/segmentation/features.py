@@ -1,58 +1,155 @@
 """
-features: `raw.*` -> `feat.customer_daily` (for scoring) and `feat.training_examples` (for training).
+features: `agg.*` and `raw.*` -> `feat.customer_daily` (for scoring) and `feat.training_examples` (for training).
 
-Both come from one statement, `include/sql/features/customer_daily.sql`, which takes `as_of` and sees nothing that
-happened at or after it; training asks it for past days, scoring for its own.
+Both come from one function, `snapshot`, which takes `as_of` and registers only what had happened before it, in the
+state of then; training asks it for past days, scoring for its own. What a column means: docs/features.md.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
-from segmentation import engine, history, lake, settings, tables
+from segmentation import engine, families, history, lake, purchase_features, settings, sql, tables
 from segmentation.errors import FinalError
+from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
+
+EVERYONE = "g"  # above every MD5
+_AS_KNOWN_THEN = (
+    tables.CUSTOMERS,
+    tables.PRODUCTS,
+    tables.SUPPORT_TICKETS,
+    tables.CAMPAIGNS,
+    tables.CAMPAIGN_CONTACTS,
+)
 
 
 class NoHistoryError(FinalError):
     """There are no orders, or too few days of them, to look back from."""
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """What is beside the tables of a snapshot.
+
+    :param off: family -> why it is off.
+    :param model: the purchase model, or why there is none.
+    """
+
+    as_of: dt.date
+    off: dict[str, str]
+    model: PurchaseModel | str
+
+    def notes(self) -> dict[str, str]:
+        """For the metadata of the file."""
+        model = self.model if isinstance(self.model, str) else json.dumps(self.model.as_dict())
+        return {"families_off": json.dumps(self.off), "purchase_model": model}
+
+    @property
+    def finish(self) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
+        """Makes of a batch of features what is written: with the purchase model's columns, in the types of the lake."""
+        return partial(_finished, model=self.model if isinstance(self.model, PurchaseModel) else None)
+
+
 def build_features(day: dt.date, stores: Stores) -> int:
-    """Writes `feat.customer_daily` of one day from `raw.*` as known for that day.
+    """Writes `feat.customer_daily` of one day from what that day knew, and beside it the dictionary of its columns.
 
     :returns: rows written, one per customer with profiling consent who signed up before the day.
+    :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.
     """
-    batches = _features(raw_day=day, as_of=day, stores=stores)
-    first = next(batches)
-    return lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, batches, first.schema)
+    with engine.session(stores.lake) as session:
+        made = snapshot(session, stores, known=day, as_of=day)
+        batches = session.batches(side_by_side(), {"as_of": day}, made.finish)
+        first = next(batches)
+        rows = lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, batches, first.schema, made.notes)
+    target = lake.beside(stores.lake, tables.CUSTOMER_FEATURES, day, tables.DICTIONARY)
+    lake.write_text(target, families.dictionary(made.off))
+    return rows
 
 
 def build_training_examples(day: dt.date, stores: Stores, config: settings.Training | None = None) -> dict[str, int]:
     """Writes `feat.training_examples` of one day: the features at that day and at past cutoffs, with their outcomes.
 
-    The newest rows (cutoff = day) have no outcome yet; clustering uses them. Everything comes from `raw.*` as known
-    for `day`, so the same day gives the same examples.
+    The newest rows (cutoff = day) have no outcome yet; clustering uses them. Everything comes from what `day` knows, so
+    the same day gives the same examples. At past cutoffs an even share of the customers is taken, the same ones at
+    every cutoff, where there would be more than `max_rows` examples.
 
     :returns: cutoff -> rows.
     :raises NoHistoryError: there are no orders before the day.
     """
     config = config or settings.load().training
     rows: dict[str, int] = {}
+    notes: dict[str, dict[str, str]] = {}
+    days = cutoffs(day, first_order_day(day, stores), config)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for cutoff in cutoffs(day, first_order_day(day, stores), config):
-            examples = _examples(day, cutoff, stores)
+        share = EVERYONE
+        for cutoff in days:
             rows[f"{cutoff}"] = 0
-            for batch in examples:
+            for batch in _examples(day, cutoff, stores, share, notes):
                 rows[f"{cutoff}"] += batch.num_rows
                 yield batch
+            if cutoff == day and len(days) > 1:
+                share = md5_below(config.max_rows / max(rows[f"{day}"] * (len(days) - 1), 1))
 
     stream = batches()
     first = next(stream)
-    lake.write(stores.lake, tables.TRAINING_EXAMPLES, day, stream, first.schema)
+    lake.write(
+        stores.lake, tables.TRAINING_EXAMPLES, day, stream, first.schema, lambda: {"snapshots": json.dumps(notes)}
+    )
+    target = lake.beside(stores.lake, tables.TRAINING_EXAMPLES, day, tables.DICTIONARY)
+    lake.write_text(target, families.dictionary(_off_at(notes)))
     return rows
+
+
+def snapshot(
+    session: engine.Session, stores: Stores, *, known: dt.date, as_of: dt.date, sample_below: str = EVERYONE
+) -> Snapshot:
+    """Builds every family in a session, as of a day: tables `feat.population` and `feat.<family>`.
+
+    :param known: the day whose knowledge is used: `as_of` itself for scoring, the training day for training.
+    :param as_of: only what happened before its midnight, UTC, is seen.
+    :param sample_below: only customers whose id's MD5 is below; see `md5_below`.
+    """
+    for entity in _AS_KNOWN_THEN:
+        session.put(entity.table, history.known_then(stores, entity.name, known, as_of))
+    session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
+    for aggregate in tables.AGGREGATES.values():
+        session.put(aggregate.table, history.aggregated(stores, aggregate, known, as_of))
+    parameters = {"as_of": as_of, "sample_below": sample_below}
+    session.create(tables.POPULATION, sql.read("features", "population"), parameters)
+    off = _families_off(session)
+    for family in families.in_sql():
+        statement = sql.read("features", family.name)
+        if family.name in off:
+            statement = _nulls(family, statement)
+        session.create(family.table, statement, parameters)
+    return Snapshot(as_of, off, purchase_features.fit(session, settings.load().purchase_model))
+
+
+def side_by_side() -> str:
+    """The statement that gives the rows of a snapshot in a session, all families beside each other, by customer id."""
+    columns, joins = [], []
+    for family in families.in_sql():
+        columns += [f"{family.name}.{column.name}" for column in family.columns]
+        joins.append(f"left join {family.table} as {family.name} on population.customer_id = {family.name}.customer_id")
+    return f"""
+        select population.customer_id, :as_of as as_of_date, {", ".join(columns)}
+        from feat.population as population {" ".join(joins)} order by population.customer_id
+    """  # noqa: S608 - names of our own files
+
+
+def md5_below(share: float) -> str:
+    """The hexadecimal text that such a share of all MD5 sums is below.
+
+    >>> md5_below(0.25), md5_below(2)
+    ('4000000', 'g')
+    """
+    return EVERYONE if share >= 1 else f"{int(share * 16**7):07x}"
 
 
 def cutoffs(day: dt.date, first_order: dt.date, config: settings.Training) -> list[dt.date]:
@@ -72,25 +169,68 @@ def first_order_day(day: dt.date, stores: Stores) -> dt.date:
 
     :raises NoHistoryError: there is none.
     """
-    orders = history.known(stores, tables.ORDERS.name, day)
-    found = pa.Table.from_batches(engine.run("features", "first_order", {tables.ORDERS.table: orders}, {}))
-    first = found["ordered_at"][0].as_py()
+    with engine.session(stores.lake) as session:
+        session.put(tables.ORDER_DAYS.table, history.aggregated(stores, tables.ORDER_DAYS, day, day))
+        found = engine.table_of(session.batches(sql.read("features", "first_order")))
+    first = found["ordered_on"][0].as_py()
     if first is None:
         raise NoHistoryError(f"{tables.ORDERS.table} of {day} is empty: there is nothing to learn from")
-    return first.date()
+    return first
 
 
-def _raw(raw_day: dt.date, stores: Stores) -> dict[str, engine.Input]:
-    known = {entity.table: history.known(stores, name, raw_day) for name, entity in tables.ENTITIES.items()}
-    return {**known, tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name)}
+def _families_off(session: engine.Session) -> dict[str, str]:
+    """Which families are off in a session, and why."""
+    missing: dict[str, bool] = {}
+    off = {}
+    for family in families.in_sql():
+        for table in family.needs:
+            if table not in missing:
+                any_row = engine.table_of(session.batches(f"select 1 as one from {table} limit 1"))  # noqa: S608
+                missing[table] = any_row.num_rows == 0
+            if missing[table]:
+                entities = [e for e in families.entities_of([table]) if e != tables.ORDERS.name]
+                off[family.name] = f"no rows of {', '.join(entities)} before the day"
+    return off
 
 
-def _features(raw_day: dt.date, as_of: dt.date, stores: Stores) -> Iterator[pa.RecordBatch]:
-    return engine.run("features", "customer_daily", _raw(raw_day, stores), {"as_of": engine.midnight(as_of)})
+def _finished(batch: pa.RecordBatch, model: PurchaseModel | None) -> pa.RecordBatch:
+    """Whole numbers are of 64 bits, whichever engine made them."""
+    schema = pa.schema(
+        [(field.name, pa.int64() if pa.types.is_integer(field.type) else field.type) for field in batch.schema]
+    )
+    columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    return purchase_features.add(pa.RecordBatch.from_arrays(columns, schema=schema), model)
 
 
-def _examples(day: dt.date, cutoff: dt.date, stores: Stores) -> Iterator[pa.RecordBatch]:
-    features = pa.Table.from_batches(_features(raw_day=day, as_of=cutoff, stores=stores))
-    inputs = {**_raw(day, stores), tables.CUSTOMER_FEATURES: features}
-    parameters = {"cutoff": engine.midnight(cutoff), "as_of": engine.midnight(day)}
-    return engine.run("features", "training_examples", inputs, parameters)
+def _nulls(family: families.Family, statement: str) -> str:
+    """A family that is off: its columns in their types, null for everyone."""
+    columns = ", ".join(f"typed.{column.name}" for column in family.columns)
+    return f"""
+        select population.customer_id, {columns} from feat.population as population
+        left join (select * from ({statement}) as f where false) as typed on population.customer_id = typed.customer_id
+    """  # noqa: S608 - names of our own files
+
+
+def _off_at(notes: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Which families are off at which cutoffs, and why."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for cutoff, told in notes.items():
+        for family, reason in json.loads(told["families_off"]).items():
+            found.setdefault(family, {}).setdefault(reason, []).append(cutoff)
+    return {
+        family: "; ".join(f"{reason} ({', '.join(sorted(cutoffs))})" for reason, cutoffs in reasons.items())
+        for family, reasons in found.items()
+    }
+
+
+def _examples(
+    day: dt.date, cutoff: dt.date, stores: Stores, sample_below: str, notes: dict[str, dict[str, str]]
+) -> Iterator[pa.RecordBatch]:
+    """The examples of one cutoff; leaves in `notes` what is beside them."""
+    with engine.session(stores.lake) as session:
+        made = snapshot(session, stores, known=day, as_of=cutoff, sample_below=sample_below)
+        notes[f"{cutoff}"] = made.notes()
+        session.create(tables.CUSTOMER_FEATURES, side_by_side(), {"as_of": cutoff})
+        session.put(tables.ORDER_DAYS.table, history.aggregated(stores, tables.ORDER_DAYS, day, day))
+        statement, parameters = sql.read("features", "training_examples"), {"cutoff": cutoff, "as_of": day}
+        yield from session.batches(statement, parameters, made.finish)

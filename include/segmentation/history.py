@@ -11,7 +11,7 @@ import datetime as dt
 import posixpath
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -119,6 +119,54 @@ def known(stores: Stores, name: str, day: dt.date) -> engine.Versions:
     return _versions(stores, name, batch, engine.midnight(day))
 
 
+def timeline(stores: Stores, name: str, batch: int, only: tuple[str, tuple[str, ...]] | None = None) -> engine.Timeline:
+    """Every state of an entity's rows that a batch knows; see `engine.Timeline`."""
+    versions = _versions(stores, name, batch, None)
+    return engine.Timeline(versions, _days_of_later(stores, name, batch), only)
+
+
+def happened(stores: Stores, name: str, batch: int) -> engine.Happened:
+    """The rows of an append-only entity that a batch knows; see `engine.Happened`."""
+    return engine.Happened(_versions(stores, name, batch, None), _days_of_later(stores, name, batch))
+
+
+def known_then(stores: Stores, name: str, day: dt.date, as_of: dt.date) -> engine.Timeline:
+    """An entity as an earlier day knew it, of what a later day knows: what had happened by then, in the state of then.
+
+    What a batch after the earlier day's brought, that day did not know; of what the first batch of all brought, it is
+    not known since when it was known, so the earlier day knew it. Deleted rows never were.
+
+    :raises NotAcceptedError: the later day has not passed the gate.
+    """
+    batch = accepted_batch(stores, day)
+    if batch is None:
+        raise NotAcceptedError(f"nothing has been accepted for {day}: run extract and validate_raw for it first")
+    return replace(timeline(stores, name, batch), as_of=as_of)
+
+
+def aggregated(stores: Stores, aggregate: tables.Aggregate, day: dt.date, as_of: dt.date) -> engine.Aggregated:
+    """An aggregate as an earlier day knew it, of what a later day knows: see `known_then`.
+
+    :raises NotAcceptedError: the later day has not passed the gate, or the aggregate is not built for it.
+    """
+    batch = accepted_batch(stores, day)
+    if batch is None or worked_in(stores, aggregate.name) < batch:
+        raise NotAcceptedError(f"{aggregate.table} is not built for {day}: run the task aggregates for it first")
+    files = [file for file in files_of(stores, aggregate.name) if file.first_batch <= batch]
+    return engine.Aggregated(
+        files=tuple(posixpath.join(stores.lake, file.path) for file in files if file.rows),
+        schema=aggregate.schema,
+        day=aggregate.day,
+        through=batch,
+        before=as_of,
+    )
+
+
+def worked_in(stores: Stores, name: str) -> int:
+    """The last batch that an aggregate holds; 0: none."""
+    return max((file.last_batch for file in files_of(stores, name)), default=0)
+
+
 def latest(stores: Stores, name: str) -> engine.Versions:
     """An entity in its latest state of all, whatever the day: everything accepted so far."""
     return _versions(stores, name, 2**62, None)
@@ -143,7 +191,9 @@ def files_of(stores: Stores, name: str) -> list[File]:
 
 
 def schema_of(name: str) -> pa.Schema:
-    """The columns of an entity's files: a version, and the batch that brought it."""
+    """The columns of an entity's or an aggregate's files: a version, and the batch that brought it."""
+    if name in tables.AGGREGATES:
+        return tables.AGGREGATES[name].file_schema
     return tables.ENTITIES[name].version_schema.append(pa.field("_batch", pa.int64()))
 
 
@@ -166,6 +216,18 @@ def _versions(stores: Stores, name: str, through: int, before: dt.datetime | Non
         is_state_of_then=entity is not tables.CUSTOMERS,
         is_append_only=entity.is_append_only,
     )
+
+
+def _days_of_later(stores: Stores, name: str, batch: int) -> tuple[tuple[int, dt.date], ...]:
+    """The day that accepted each batch after those of the entity's first file."""
+    first = next((file.last_batch for file in files_of(stores, name)), batch)
+    with warehouse.connect(stores.marketing) as connection:
+        found = warehouse.fetch(
+            connection,
+            "select batch, day from ops.acceptances where batch > :first and batch <= :last order by batch",
+            {"first": first, "last": batch},
+        )
+    return tuple((number, day) for number, day in found)
 
 
 def _accept(stores: Stores, day: dt.date, batch: int, parts: Mapping[str, Part]) -> None:

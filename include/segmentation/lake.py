@@ -29,6 +29,11 @@ def path(lake: str, table: str, day: dt.date) -> str:
     return posixpath.join(lake, schema, name, f"as_of={day:%Y-%m-%d}", f"{name}.parquet")
 
 
+def beside(lake: str, table: str, day: dt.date, name: str) -> str:
+    """Where a file lies that belongs to a table's day: `/lake/feat/customer_daily/as_of=2026-01-31/features.md`."""
+    return posixpath.join(posixpath.dirname(path(lake, table, day)), name)
+
+
 def existing(lake: str, table: str, day: dt.date) -> str:
     """Like `path`, for reading.
 
@@ -102,11 +107,11 @@ def open_parquet(lake: str, table: str, day: dt.date) -> pq.ParquetFile:
     return pq.ParquetFile(filesystem.open(plain, "rb"))
 
 
-def batches_of(target: str, rows: int) -> Iterator[pa.RecordBatch]:
-    """A file in pieces of so many rows."""
+def batches_of(target: str, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """A file in pieces of so many rows; all columns, or some."""
     filesystem, plain = fsspec.core.url_to_fs(target)
     with filesystem.open(plain, "rb") as file:
-        yield from pq.ParquetFile(file).iter_batches(rows)
+        yield from pq.ParquetFile(file).iter_batches(rows, columns=columns)
 
 
 def days_of(lake: str, table: str) -> list[dt.date]:

@@ -54,6 +54,22 @@ def k_curve(silhouettes: Mapping[int, float], admissible: Mapping[int, bool], ch
     return figure
 
 
+def feature_selection(table: pd.DataFrame, most: int = 30) -> Figure:
+    """Mutual information with the target, the best features first; beside the bars of those dropped, why.
+
+    :param table: one row per feature, best first; columns `feature`, `mutual_information`, `kept` and `reason`.
+    """
+    best = table.head(most)
+    title = f"What each feature tells about the target: {table['kept'].sum()} of {len(table)} kept"
+    figure, axes = _axes(title, 9, 1.2 + 0.25 * len(best))
+    bars = axes.barh(best["feature"], best["mutual_information"], color=np.where(best["kept"], "C0", "lightgrey"))
+    axes.bar_label(bars, np.where(best["kept"], "", best["reason"]), padding=3, fontsize=7, color="dimgrey")
+    axes.invert_yaxis()
+    axes.set_xlabel("mutual information (nats)" + (f", the best {most} features" if len(table) > most else ""))
+    axes.margins(x=0.15, y=0.01)
+    return figure
+
+
 def roc(actual: np.ndarray, probability: np.ndarray) -> Figure:
     figure, axes = _axes("ROC on the test cutoff", 5, 5)
     RocCurveDisplay.from_predictions(actual, probability, ax=axes, plot_chance_level=True)

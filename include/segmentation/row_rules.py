@@ -226,8 +226,8 @@ def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
     raise SuiteError(f"{rule.name!r} is of type {rule.type}, which has no translation into SQL in row_rules.predicate")
 
 
-def engine_of(config: settings.Gates) -> settings.Engine:
-    return settings.Engine(threads=settings.load().engine.threads, memory_limit=config.memory_limit)
+def engine_of(config: settings.Gates) -> settings.DuckDB:
+    return settings.DuckDB(threads=settings.load().duckdb.threads, memory_limit=config.memory_limit)
 
 
 def _one_row(statement: str, inputs: Mapping[str, engine.Input], config: settings.Gates) -> dict[str, Any]:

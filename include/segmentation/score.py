@@ -1,19 +1,21 @@
 """
 score: `feat.customer_daily` + the promoted models -> `score.customer_daily`: every customer of one day.
 
-Streams in batches, so memory is bounded by the batch. Columns whose model or stage is not there stay null.
+One function over batches, in this process or over Spark's partitions, so memory is bounded by the batch. Columns whose
+model or stage is not there stay null.
 """
 
 import datetime as dt
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from segmentation import lake, settings, tables
+from segmentation import engine, lake, settings, tables
 from segmentation.registry import NoModelError, Registry, Version
 from segmentation.settings import Stores
 
@@ -50,12 +52,10 @@ def score_customers(day: dt.date, scored_at: dt.datetime, stores: Stores) -> dic
     config = settings.load().score
     champions = load_champions(Registry(stores.registry), day)
     limits = value_limits(lake.read(stores.lake, tables.CUSTOMER_FEATURES, day, ["orders_count", "spend_365d"]), config)
-    with lake.open_parquet(stores.lake, tables.CUSTOMER_FEATURES, day) as file:
-        scores = (
-            score_batch(batch.to_pandas(), day, scored_at, champions, limits, config)
-            for batch in file.iter_batches(config.batch_rows)
-        )
-        rows = lake.write(stores.lake, tables.CUSTOMER_SCORES, day, scores, tables.SEGMENT_COLUMNS)
+    scored = partial(_score_arrow, day=day, scored_at=scored_at, champions=champions, limits=limits, config=config)
+    path = lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day)
+    scores = engine.mapped(path, scored, tables.SEGMENT_COLUMNS, stores.lake, config.batch_rows)
+    rows = lake.write(stores.lake, tables.CUSTOMER_SCORES, day, scores, tables.SEGMENT_COLUMNS)
     return {"rows": rows, "model_versions": champions.versions}
 
 
@@ -125,6 +125,11 @@ def score_batch(
         for field in tables.SEGMENT_COLUMNS
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=tables.SEGMENT_COLUMNS)
+
+
+def _score_arrow(batch: pa.RecordBatch, **others: Any) -> pa.RecordBatch:
+    """`score_batch` for what a lake table comes in."""
+    return score_batch(batch.to_pandas(), **others)
 
 
 def lifecycle_stage(features: pd.DataFrame, config: settings.Score) -> np.ndarray:

@@ -38,11 +38,18 @@ class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Engine(_Group):
+class DuckDB(_Group):
     """The embedded SQL engine's share of the machine."""
 
     threads: int = Field(2, ge=1)
     memory_limit: str = Field("3GB", pattern=r"^\d+(MB|GB)$")
+
+
+class Spark(_Group):
+    """Where Spark is, for `SEGMENTATION_ENGINE=spark`; the rest is Spark's own, in `conf`."""
+
+    master: str = Field("local[*]", description="a master, or the address of a Spark Connect server, sc://host:15002")
+    conf: dict[str, str] = Field({}, description='e.g. {"spark.executor.memory": "8g"}')
 
 
 class Extract(_Group):
@@ -117,6 +124,13 @@ class Clean(_Group):
         return columns
 
 
+class PurchaseModel(_Group):
+    """How the probabilistic purchase model is fitted to a snapshot."""
+
+    most_customers: int = Field(1_000_000, ge=1_000, description="buyers above which an even share of them is taken")
+    seed: int = 20_262
+
+
 class Training(_Group):
     """The past days at which training looks back from, and what counts as enough."""
 
@@ -125,7 +139,15 @@ class Training(_Group):
     min_history_days: int = Field(45, ge=1, description="orders needed before the earliest cutoff")
     min_examples: int = Field(100, ge=2, description="positives and negatives needed to train a target")
     max_rows: int = Field(1_000_000, ge=1_000, description="rows above which the training examples are sampled")
-    seed: int = 20_260
+    selection_rows: int = Field(50_000, ge=1_000, description="rows that features are measured and selected on")
+    selection_bins: int = Field(10, ge=2, le=100, description="equally filled bins that a number is measured in")
+    max_chi2_p: float = Field(0.05, gt=0, le=1, description="a feature tells nothing if chance explains so much")
+    min_mutual_information: float = Field(0.0001, ge=0, description="nats with the target; below, it tells nothing")
+    max_correlation: float = Field(0.995, gt=0, le=1, description="Spearman's, above which a feature repeats a better")
+    max_missing_shift: float = Field(0.25, gt=0, le=1, description="how far the share missing may have moved lately")
+    min_features: int = Field(5, ge=1, description="kept, the best first, if all tell nothing")
+    max_feature_auc: float = Field(0.95, gt=0.5, le=1, description="AUC of one feature above which it must be a leak")
+    seed: int = Field(20_260, ge=0)
 
 
 class Cluster(_Group):
@@ -179,11 +201,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SEGMENTATION_", env_nested_delimiter="__", frozen=True)
 
-    engine: Engine = Engine()
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    duckdb: DuckDB = DuckDB()
+    spark: Spark = Spark()
     extract: Extract = Extract()
     history: History = History()
     gates: Gates = Gates()
     clean: Clean = Clean()
+    purchase_model: PurchaseModel = PurchaseModel()
     training: Training = Training()
     cluster: Cluster = Cluster()
     score: Score = Score()

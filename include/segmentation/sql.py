@@ -22,11 +22,19 @@ def read(stage: str, name: str) -> str:
 
     :raises UnknownStatementError: names the file that is missing.
     """
+    lines = source(stage, name).splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip().rstrip(";")
+
+
+def source(stage: str, name: str) -> str:
+    """The text of `include/sql/<stage>/<name>.sql` as it lies there.
+
+    :raises UnknownStatementError: names the file that is missing.
+    """
     path = SQL_HOME / stage / f"{name}.sql"
     if not path.is_file():
         raise UnknownStatementError(f"no SQL file {path.relative_to(SQL_HOME.parents[1])}")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip().rstrip(";")
+    return path.read_text(encoding="utf-8")
 
 
 def exists(stage: str, name: str) -> bool:
@@ -37,6 +45,11 @@ def exists(stage: str, name: str) -> bool:
 def parameters(statement: str) -> set[str]:
     """The names of the `:name` parameters in a statement."""
     return set(_PARAMETER.findall(statement))
+
+
+def put_in(statement: str, name: str, literal: str) -> str:
+    """A statement with a literal in the place of `:name`, for engines that bind nothing."""
+    return re.sub(rf"(?<![:\w]):{name}\b", lambda _: literal, statement)
 
 
 def for_psycopg(statement: str) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 _TIME = pa.timestamp("us", tz="UTC")
 _MONEY = pa.decimal128(14, 2)
+_SUM = pa.decimal128(18, 2)
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,125 @@ ENTITIES = {
 # The customers as last heard of, whatever the day: consent that was withdrawn since counts for every day
 CUSTOMERS_NOW = "raw.customers_now"
 
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What a kind of row amounts to per customer and day, kept by `aggregates` so that no snapshot reads each row.
+
+    The rows add up: what changed later is a row that takes the old away and one that adds the new.
+
+    :param keys: the columns that the rows are grouped by; `day` is the one of them that says when it happened.
+    :param measures: the columns that add up.
+    :param entities: what it is made from.
+    A row counts for the days after its `changed_on`.
+    """
+
+    name: str
+    keys: pa.Schema
+    measures: pa.Schema
+    day: str
+    entities: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """As the SQL of the features has it, e.g. `agg.order_days`."""
+        return f"agg.{self.name}"
+
+    @property
+    def file_schema(self) -> pa.Schema:
+        """The columns of its files: keys, measures, and the batch whose rows made it so."""
+        return pa.schema([*self.keys, *self.measures, ("_batch", pa.int64())])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that the features read."""
+        return pa.schema([field for field in (*self.keys, *self.measures) if field.name != "changed_on"])
+
+
+def _counts(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(name, pa.int64()) for name in names]
+
+
+ORDER_DAYS = Aggregate(
+    "order_days",
+    keys=pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("ordered_on", pa.date32()),
+            ("channel", pa.string()),
+            ("changed_on", pa.date32()),
+        ]
+    ),
+    measures=pa.schema([*_counts("orders", "cancelled_orders", "coupon_orders"), ("amount", _SUM), ("discount", _SUM)]),
+    day="ordered_on",
+    entities=("orders",),
+)
+PRODUCT_DAYS = Aggregate(
+    "product_days",
+    keys=pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("ordered_on", pa.date32()),
+            ("product_id", pa.string()),
+            ("changed_on", pa.date32()),
+        ]
+    ),
+    measures=pa.schema([*_counts("lines", "units", "returned_units"), ("amount", _SUM)]),
+    day="ordered_on",
+    entities=("orders", "order_items"),
+)
+SESSIONS = Aggregate(
+    "sessions",
+    keys=pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("visited_on", pa.date32()),
+            ("channel", pa.string()),
+            ("session_id", pa.string()),
+            ("started_at", _TIME),
+            ("changed_on", pa.date32()),
+        ]
+    ),
+    measures=pa.schema(
+        _counts(
+            "sessions",
+            "events",
+            "page_views",
+            "product_views",
+            "searches",
+            "cart_adds",
+            "cart_removes",
+            "ad_views",
+            "ad_clicks",
+            "article_reads",
+            "video_views",
+            "dwell_ms",
+        )
+    ),
+    day="visited_on",
+    entities=("events",),
+)
+PRODUCT_VIEWS = Aggregate(
+    "product_views",
+    keys=pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("visited_on", pa.date32()),
+            ("product_id", pa.string()),
+            ("changed_on", pa.date32()),
+        ]
+    ),
+    measures=pa.schema(_counts("views", "cart_adds")),
+    day="visited_on",
+    entities=("events",),
+)
+AGGREGATES = {each.name: each for each in (ORDER_DAYS, PRODUCT_DAYS, SESSIONS, PRODUCT_VIEWS)}
+
 # Lake, written by the pipeline, one folder a day: {LAKE_URI}/<schema>/<table>/as_of=<day>/
+POPULATION = "feat.population"  # of a snapshot that is being made, like feat.<family>; not in the lake
 CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
+DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off
 CUSTOMER_SCORES = "score.customer_daily"
 
 # Models in the registry: who belongs where, and one classifier per target

@@ -7,7 +7,7 @@ from airflow.sdk import Param, task
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stores import stores
 
-__all__ = ["RELOAD", "as_day", "extract_and_accept", "stores"]
+__all__ = ["RELOAD", "aggregates", "as_day", "extract_and_accept", "stores"]
 
 ENTITIES = [
     "customers",
@@ -46,6 +46,14 @@ def extract(entity: str, day: str, since: str, until: str) -> dict:
     is_reload = since or until
     window = extract.Window(as_time(since), as_time(until)) if is_reload else None
     return extract.extract_entity(entity, as_day(day), stores(), window)
+
+
+@task
+def aggregates(day: str) -> dict:
+    """What the accepted rows amount to per customer and day; returns how many rows that added."""
+    from segmentation import aggregates
+
+    return aggregates.build_aggregates(as_day(day), stores())
 
 
 def extract_and_accept(day: str):

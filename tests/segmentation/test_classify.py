@@ -1,8 +1,10 @@
 """Classifiers learn only from what was known, are judged later in time, and step aside where data are too few."""
 
 import datetime as dt
+import io
 import re
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pytest
 
 from segmentation import classify, lake, settings, tables
 from segmentation.registry import Registry
+from segmentation.selection import LeakError
 
 DAY = dt.date(2026, 1, 31)
 CHURN = tables.CHURN
@@ -39,6 +42,12 @@ def write(stores, frame):
     lake.write(stores.lake, tables.TRAINING_EXAMPLES, DAY, table.to_batches(), table.schema)
 
 
+def logged(run_id):
+    """A training run, and its table of the features, by feature."""
+    table = mlflow.artifacts.load_text(f"runs:/{run_id}/selection.csv")
+    return mlflow.get_run(run_id), pd.read_csv(io.StringIO(table), index_col="feature")
+
+
 def test_the_test_cutoff_is_the_newest_and_training_ends_a_horizon_before_it():
     train, test = classify.split(examples((90, 120, 150, 180, 210)), CHURN)
     assert set(test["as_of_date"]) == {DAY - dt.timedelta(days=90)}
@@ -53,11 +62,90 @@ def test_a_classifier_is_registered_with_its_metrics_and_pictures(stores):
     registry = Registry(stores.registry)
     version = registry.version("churn_90d", result["version"])
     model, metadata = registry.load(version)
-    assert metadata["columns"] == ["last_order_age_days", "spend_total", "order_gap_mean_days", "returned_share"]
-    rows = pd.DataFrame({"last_order_age_days": [1.0, 300.0], "spend_total": 50.0, "order_gap_mean_days": np.nan})
-    low, high = model.predict_proba(rows.assign(returned_share=np.nan)[metadata["columns"]])[:, 1]
+    assert metadata["columns"] == ["last_order_age_days"]
+    low, high = model.predict_proba(pd.DataFrame({"last_order_age_days": [1.0, 300.0]}))[:, 1]
     assert low < 0.2 < 0.8 < high
-    assert registry.pictures(version) == ["calibration.png", "confusion.png", "precision_recall.png", "roc.png"]
+    assert registry.pictures(version) == [
+        "calibration.png",
+        "confusion.png",
+        "precision_recall.png",
+        "roc.png",
+        "selection.png",
+    ]
+
+
+def test_what_was_kept_and_why_is_logged(stores):
+    write(stores, examples())
+    result = classify.train_classifier("churn_90d", DAY, stores)
+    run, selection = logged(Registry(stores.registry).version("churn_90d", result["version"]).run_id)
+    assert (run.data.params["features_kept"], run.data.params["features_dropped"]) == ("1", "3")
+    assert run.data.params["max_feature_auc"] == "0.95"
+    assert selection.loc["last_order_age_days", ["kept", "rank", "reason"]].tolist() == [True, 1, "kept"]
+    assert selection.at["returned_share", "reason"] == "no values at all"
+    assert selection.at["spend_total", "reason"].startswith("tells nothing: mutual information 0.00")
+
+
+@pytest.mark.parametrize(
+    "leak", [lambda churned, chance: churned + chance, lambda churned, _: np.where(churned, "a", "b")]
+)
+def test_a_feature_that_knows_the_future_stops_training_by_name(stores, leak):
+    frame = examples()
+    chance = np.random.default_rng(1).normal(0, 0.2, len(frame))
+    write(stores, frame.assign(next_order=leak(frame["is_churn_90d"].astype(bool), chance)))
+    with pytest.raises(
+        LeakError, match=r"is_churn_90d .*above the cap of 0\.95: next_order \(AUC (0\.99|1\.0)"
+    ) as refusal:
+        classify.train_classifier("churn_90d", DAY, stores)
+    assert "last_order_age_days" not in str(refusal.value)
+    (failed,) = mlflow.search_runs(experiment_names=["churn_90d"], output_format="list")
+    run, selection = logged(failed.info.run_id)
+    assert run.info.status == "FAILED"
+    assert selection.index[0] == "next_order"
+    assert "auc" not in run.data.metrics
+
+
+def test_an_honest_feature_may_be_let_through(stores, monkeypatch):
+    frame = examples()
+    write(stores, frame.assign(next_order=frame["is_churn_90d"].astype(float)))
+    config = settings.Settings(training=settings.Training(max_feature_auc=1))
+    monkeypatch.setattr(settings, "load", lambda: config)
+    assert classify.train_classifier("churn_90d", DAY, stores)["metrics"]["auc"] == 1
+
+
+def test_the_test_cutoff_has_no_say_in_what_is_kept(stores):
+    frame = examples()
+    is_test = frame["as_of_date"] == DAY - dt.timedelta(days=90)
+    chance = np.random.default_rng(1).normal(0, 1, len(frame))
+    write(stores, frame.assign(sudden=np.where(is_test, frame["is_churn_90d"].astype(float), chance)))
+    result = classify.train_classifier("churn_90d", DAY, stores)
+    _, selection = logged(Registry(stores.registry).version("churn_90d", result["version"]).run_id)
+    assert selection.at["sudden", "reason"].startswith("tells nothing")
+    assert result["metrics"]["auc"] < 0.96
+
+
+def test_booleans_are_learnt_from_and_categories_are_left_out(stores):
+    frame = examples()
+    churned = frame["is_churn_90d"].to_numpy(bool)
+    rng = np.random.default_rng(1)
+    frame["email_consent"] = np.where(rng.random(len(frame)) < 0.1, None, churned ^ (rng.random(len(frame)) < 0.2))
+    frame["gender"] = np.where(rng.random(len(frame)) < 0.2, None, np.where(rng.random(len(frame)) < 0.5, "f", "m"))
+    frame["city"] = np.where(churned ^ (rng.random(len(frame)) < 0.3), "Alba", "Bath")
+    write(stores, frame.assign(email_consent=frame["email_consent"].astype("boolean")))
+    result = classify.train_classifier("churn_90d", DAY, stores)
+    version = Registry(stores.registry).version("churn_90d", result["version"])
+    _, metadata = Registry(stores.registry).load(version)
+    assert metadata["columns"] == ["last_order_age_days", "email_consent"]
+    _, selection = logged(version.run_id)
+    assert selection.at["city", "reason"] == "for models that take categories"
+    assert not selection.at["city", "kept"]
+    assert selection.at["gender", "reason"].startswith("tells nothing")
+
+
+def test_without_a_feature_that_varies_the_target_is_skipped(stores):
+    frame = examples().drop(columns=["spend_total", "order_gap_mean_days"])
+    write(stores, frame.assign(last_order_age_days=1.0))
+    result = classify.train_classifier("churn_90d", DAY, stores)
+    assert result["skipped"] == "no feature that is a number varies among the training examples"
 
 
 def test_the_same_day_learns_the_same_model(stores):

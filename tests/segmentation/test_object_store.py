@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from segmentation import compaction, data_docs, features, history, lake, tables, validate
+from segmentation import aggregates, compaction, data_docs, features, history, lake, tables, validate
 from tests import frames
 
 
@@ -77,6 +77,7 @@ def test_the_gate_works_on_an_object_store(s3_stores):
     for table in (tables.ORDERS.staged, tables.ORDERS.incoming):
         assert lake.files_in(os.path.dirname(lake.path(s3_stores.lake, table, after))) == []
     assert "raw.orders" in lake.read_text(data_docs.day_page(s3_stores, day))
+    aggregates.build_aggregates(after, s3_stores)
     features.build_features(after, s3_stores)
     assert lake.days_of(s3_stores.lake, tables.CUSTOMER_FEATURES) == [after]
 

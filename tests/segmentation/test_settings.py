@@ -19,7 +19,7 @@ def test_the_environment_overrides_a_default(monkeypatch):
         ("SEGMENTATION_SCORE__ACTIVE_DAYS", "400", "active_days 400 must be below lapsing_days 180"),
         ("SEGMENTATION_SCORE__HIGH_VALUE_SHARE", "0.8", "nobody for the low tier"),
         ("SEGMENTATION_SCORE__MEDIUM_CHURN_PROBABILITY", "0.8", "must be below high_churn_probability"),
-        ("SEGMENTATION_ENGINE__MEMORY_LIMIT", "lots", "memory_limit"),
+        ("SEGMENTATION_DUCKDB__MEMORY_LIMIT", "lots", "memory_limit"),
         ("SEGMENTATION_SCORE__NEW_DAYZ", "3", "new_dayz"),
     ],
 )

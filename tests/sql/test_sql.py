@@ -2,7 +2,8 @@
 Every statement of include/sql on rows one can check by hand: `tests/sql/<stage>/<statement>/<case>.yaml`.
 
 A case names the input rows, the parameters and the rows that must come out. Only the columns that `expect` names are
-compared; the order of the rows counts. Stage `features` runs on DuckDB, the others on a real Postgres.
+compared; the order of the rows counts. Stages `aggregates` and `features` run on DuckDB, the others on a real Postgres;
+the tables there, `raw.*`, `agg.*`, `feat.population`, are what a session has registered for a statement.
 """
 
 import datetime as dt
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from segmentation import engine, publish, sql, tables, warehouse
+from segmentation import engine, publish, settings, sources, sql, tables, warehouse
 from tests import frames
 
 HOME = Path(__file__).parent
@@ -25,14 +26,46 @@ def case_id(path: Path) -> str:
     return str(path.relative_to(HOME).with_suffix(""))
 
 
+POPULATION = pa.schema([field for field in tables.CUSTOMERS.schema if "consent" not in field.name][:-1])
+VALID = [("valid_from", pa.date32()), ("valid_to", pa.date32())]
+
+
+def sources_of(inputs: dict[str, list[dict]]) -> dict[str, pa.Table]:
+    """Every table that a statement may ask for, those not named empty."""
+    found = {}
+    for entity in tables.ENTITIES.values():
+        found[entity.table] = frames.table(entity, inputs.get(entity.table, []))
+        rows = inputs.get(f"{entity.table}_timeline", [])
+        timeline = frames.table(entity, rows)
+        for name, kind in VALID:
+            usual = sources.ALWAYS if name == "valid_from" else sources.FOREVER
+            timeline = timeline.append_column(name, pa.array([row.get(name, usual) for row in rows], kind))
+        found[f"{entity.table}_timeline"] = timeline
+    events = inputs.get(tables.EVENTS.table, [])
+    known_on = pa.array([row.get("known_on", sources.ALWAYS) for row in events], pa.date32())
+    found[tables.EVENTS.table] = found[tables.EVENTS.table].append_column("known_on", known_on)
+    for aggregate in tables.AGGREGATES.values():
+        measures = dict.fromkeys(aggregate.measures.names, 0)
+        rows = [{**measures, **row} for row in inputs.get(aggregate.table, [])]
+        found[aggregate.table] = frames.typed(rows, aggregate.schema)
+    found[tables.POPULATION] = frames.typed(inputs.get(tables.POPULATION, []), POPULATION)
+    now = inputs.get(tables.CUSTOMERS_NOW, inputs.get(tables.CUSTOMERS.table, []))
+    found[tables.CUSTOMERS_NOW] = frames.table(tables.CUSTOMERS, now)
+    if tables.CUSTOMER_FEATURES in inputs:
+        found[tables.CUSTOMER_FEATURES] = pa.Table.from_pylist(inputs[tables.CUSTOMER_FEATURES])
+    return found
+
+
 def run_on_duckdb(stage: str, name: str, case: dict) -> list[dict]:
-    inputs = {entity.table: frames.table(entity, []) for entity in tables.ENTITIES.values()}
-    for table, rows in case.get("inputs", {}).items():
-        entity = tables.ENTITIES.get(table.removeprefix("raw.").removesuffix("_now"))
-        inputs[table] = frames.table(entity, rows) if entity else pa.Table.from_pylist(rows)
-    inputs.setdefault(tables.CUSTOMERS_NOW, inputs[tables.CUSTOMERS.table])
-    parameters = {key: engine.midnight(value) for key, value in case.get("parameters", {}).items()}
-    return pa.Table.from_batches(engine.run(stage, name, inputs, parameters)).to_pylist()
+    parameters = {"sample_below": "g", **case.get("parameters", {})}
+    statement = sql.read(stage, name)
+    with engine.session("", settings.Settings()) as session:
+        for table, rows in sources_of(case.get("inputs", {})).items():
+            session.put(table, rows)
+        found = engine.table_of(session.batches(statement, parameters))
+    return sorted(
+        found.to_pylist(), key=lambda row: [f"{row[key]}" for key in case.get("order", found.column_names[:1])]
+    )
 
 
 def run_on_postgres(stage: str, name: str, case: dict, dsn: str) -> list[dict]:
@@ -88,7 +121,7 @@ def close(got: list[dict], wanted: list[dict]) -> bool:
 def test_every_statement_has_a_case():
     statements = {
         f"{path.parent.name}/{path.stem}"
-        for stage in ("extract", "features", "publish")
+        for stage in ("extract", "aggregates", "features", "publish")
         for path in (sql.SQL_HOME / stage).glob("*.sql")
     }
     covered = {"/".join(path.parts[-3:-1]) for path in CASES}

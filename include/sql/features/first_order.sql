@@ -1,3 +1,3 @@
 -- When the history begins, as far as the day knows.
-select min(ordered_at) as ordered_at
-from raw.orders;
+select min(ordered_on) as ordered_on
+from agg.order_days;

@@ -25,6 +25,8 @@ create table if not exists ops.versions (
     row_count bigint not null,
     retired_at timestamptz
 );
+-- Of aggregates: what made the file, so that it is made anew when its statement changes
+alter table ops.versions add column if not exists definition text;
 comment on table ops.versions is 'The files of each entity''s history; retired ones wait for their last readers.';
 
 create table if not exists ops.watermarks (
