@@ -76,20 +76,22 @@ def _put_orders(session: engine.Session, stores: Stores, batch: int, earlier: in
 
     :returns: whether it touches any.
     """
-    names, only = (tables.ORDERS.name, tables.ORDER_ITEMS.name), None
-    if earlier is not None:
+    names = (tables.ORDERS.name, tables.ORDER_ITEMS.name)
+    if earlier is None:
         for name in names:
-            session.put(f"touched.{name}", _rows_of(stores, name, batch))
-        session.create(
-            "touched.keys", "select order_id from touched.orders union select order_id from touched.order_items"
-        )
-        if not _any(session, "touched.keys"):
-            return False
-        only = ("touched.keys", ("order_id",))
+            session.put(f"raw.{name}_timeline", history.timeline(stores, name, batch))
+        return True
     for name in names:
-        session.put(f"raw.{name}_timeline", history.timeline(stores, name, batch, only))
-        if earlier is not None:
-            session.put(f"old.{name}_timeline", history.timeline(stores, name, earlier, only))
+        session.put(f"touched.{name}", _rows_of(stores, name, batch))
+    session.create("touched.keys", "select order_id from touched.orders union select order_id from touched.order_items")
+    if not _any(session, "touched.keys"):
+        return False
+    for name in names:
+        now = history.timeline(stores, name, batch, f"rows.{name}")
+        session.put(f"part.{name}", engine.Part(now.versions, "touched.keys as k", "r.order_id = k.order_id"))
+        session.create(f"rows.{name}", f"select * from part.{name}")  # noqa: S608 - names of tables.py
+        session.put(f"raw.{name}_timeline", now)
+        session.put(f"old.{name}_timeline", history.timeline(stores, name, earlier, f"rows.{name}"))
     return True
 
 
@@ -104,18 +106,19 @@ def _put_events(session: engine.Session, stores: Stores, batch: int, earlier: in
     session.put("touched.rows", _rows_of(stores, name, batch))
     touched = "select distinct customer_id, cast(occurred_at as date) as day from touched.rows where not is_deleted"
     if _any(session, "touched.rows where is_deleted"):
-        session.put("known.events", before)
-        touched += """
-            union select e.customer_id, cast(e.occurred_at as date) from known.events as e
-            semi join (select event_id from touched.rows where is_deleted) as gone on e.event_id = gone.event_id
-        """
+        session.create("touched.gone", "select distinct event_id from touched.rows where is_deleted")
+        session.put("part.gone", engine.Part(before.versions, "touched.gone as k", "r.event_id = k.event_id"))
+        touched += " union select customer_id, cast(occurred_at as date) from part.gone where not is_deleted"
     session.create("touched.keys", touched)
     found = engine.table_of(session.batches("select min(day) as first, max(day) as last from touched.keys"))
     between = found["first"][0].as_py(), found["last"][0].as_py()
     if between[0] is None:
         return False
+    partner = "r.customer_id = k.customer_id and cast(r.occurred_at as date) = k.day"
+    session.put("part.events", engine.Part(now.versions, "touched.keys as k", partner, between))
+    session.create("rows.events", "select * from part.events")
     for schema, source in (("raw", now), ("old", before)):
-        session.put(f"{schema}.events", replace(source, only="touched.keys", between=between))
+        session.put(f"{schema}.events", replace(source, rows="rows.events"))
     return True
 
 

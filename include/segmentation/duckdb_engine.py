@@ -13,7 +13,7 @@ import fsspec
 import pyarrow as pa
 
 from segmentation import settings, sources, sql
-from segmentation.sources import Aggregated, Function, Happened, Input, Numbered, Timeline, Versions, literal
+from segmentation.sources import Aggregated, Function, Happened, Input, Numbered, Part, Timeline, Versions, literal
 
 BATCH_ROWS = 100_000
 _numbers = itertools.count(1)
@@ -101,14 +101,13 @@ def _relation(connection, flat: str, source: Input) -> str:
             return _relation(connection, flat, source.schema.empty_table())
         _use_filesystem_of(connection, source.files[0])
         return sources.aggregated(source, _files(source.files))
-    if isinstance(source, Versions | Timeline | Happened):
+    if isinstance(source, Versions | Timeline | Happened | Part):
         versions = source if isinstance(source, Versions) else source.versions
         if not versions.files:
-            return _relation(connection, flat, _empty(source, versions))
+            return _relation(connection, flat, sources.schema_of(source).empty_table())
         _use_filesystem_of(connection, versions.files[0])
-        select = {Versions: sources.chosen, Timeline: sources.timeline, Happened: sources.happened}[type(source)]
         later = versions.files[1:]
-        return select(source, _files(versions.files[:1]), _files(later) if later else None)
+        return sources.select_of(source, _files(versions.files[:1]), _files(later) if later else None)
     table = source.source if isinstance(source, Numbered) else source
     if isinstance(table, pa.Table):
         connection.register(flat, table)
@@ -119,10 +118,6 @@ def _relation(connection, flat: str, source: Input) -> str:
         read = f"read_parquet({literal(table)}, file_row_number = true)"
         return f"select file_row_number as row_no, * exclude (file_row_number) from {read}"  # noqa: S608
     return f"select * from read_parquet({literal(table)})"  # noqa: S608
-
-
-def _empty(source: Input, versions: Versions) -> pa.Table:
-    return pa.schema([*versions.schema, *((name, pa.date32()) for name in sources.dates_of(source))]).empty_table()
 
 
 def _files(files: tuple[str, ...]) -> str:

@@ -119,15 +119,15 @@ def known(stores: Stores, name: str, day: dt.date) -> engine.Versions:
     return _versions(stores, name, batch, engine.midnight(day))
 
 
-def timeline(stores: Stores, name: str, batch: int, only: tuple[str, tuple[str, ...]] | None = None) -> engine.Timeline:
+def timeline(stores: Stores, name: str, batch: int, rows: str | None = None) -> engine.Timeline:
     """Every state of an entity's rows that a batch knows; see `engine.Timeline`."""
     versions = _versions(stores, name, batch, None)
-    return engine.Timeline(versions, _days_of_later(stores, name, batch), only)
+    return engine.Timeline(versions, _days_of_later(stores, name, batch), rows)
 
 
-def happened(stores: Stores, name: str, batch: int) -> engine.Happened:
+def happened(stores: Stores, name: str, batch: int, rows: str | None = None) -> engine.Happened:
     """The rows of an append-only entity that a batch knows; see `engine.Happened`."""
-    return engine.Happened(_versions(stores, name, batch, None), _days_of_later(stores, name, batch))
+    return engine.Happened(_versions(stores, name, batch, None), _days_of_later(stores, name, batch), rows)
 
 
 def known_then(stores: Stores, name: str, day: dt.date, as_of: dt.date) -> engine.Timeline:

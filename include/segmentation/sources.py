@@ -52,13 +52,13 @@ class Timeline:
 
     :param versions: its `before` and what follows from it do not matter here.
     :param days: the day that accepted each batch, for those after the first file's.
-    :param only: table of the session; only rows with the values of its columns are there. None: every row.
+    :param rows: table of the session with a `Part` of the versions, to be read instead of the files.
     :param as_of: only the state that this day knows, and only of what happened before it, without the two columns.
     """
 
     versions: Versions
     days: tuple[tuple[int, dt.date], ...] = ()
-    only: tuple[str, tuple[str, ...]] | None = None
+    rows: str | None = None
     as_of: dt.date | None = None
 
 
@@ -70,13 +70,27 @@ class Happened:
 
     :param versions: its `before` does not matter here.
     :param days: the day that accepted each batch, for those after the first file's.
-    :param only: table of the session with columns `customer_id` and `day`; only rows of these are there.
-    :param between: the earliest and the latest day in `only`, so that most of the files need not be read.
+    :param rows: table of the session with a `Part` of the versions, to be read instead of the files.
     """
 
     versions: Versions
     days: tuple[tuple[int, dt.date], ...] = ()
-    only: str | None = None
+    rows: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a table's versions as they lie in its files, with `_batch`, `is_deleted` and `in_first`.
+
+    :param versions: its `before` and what follows from it do not matter here.
+    :param only: table of the session that the wanted rows have a partner in; deletions come all.
+    :param on: what makes them partners, of `r` and `only`.
+    :param between: the earliest and the latest day of the versions' time; so that most of the files need not be read.
+    """
+
+    versions: Versions
+    only: str
+    on: str
     between: tuple[dt.date, dt.date] | None = None
 
 
@@ -107,14 +121,27 @@ class Numbered:
 
 
 Function = Callable[[pa.RecordBatch], pa.RecordBatch]
-Input = str | pa.Table | Versions | Timeline | Happened | Aggregated | Numbered
+Input = str | pa.Table | Versions | Timeline | Happened | Part | Aggregated | Numbered
 
 
-def dates_of(source: Input) -> tuple[str, ...]:
-    """The columns of dates that a source has besides those of its table."""
-    if isinstance(source, Timeline):
-        return () if source.as_of else ("valid_from", "valid_to")
-    return ("known_on",) if isinstance(source, Happened) else ()
+def schema_of(source: Versions | Timeline | Happened | Part) -> pa.Schema:
+    """The columns that a source of versions has."""
+    if isinstance(source, Versions):
+        return source.schema
+    more: list[tuple[str, pa.DataType]] = []
+    if isinstance(source, Part):
+        more = [("_batch", pa.int64()), ("is_deleted", pa.bool_()), ("in_first", pa.bool_())]
+    elif isinstance(source, Happened):
+        more = [("known_on", pa.date32())]
+    elif source.as_of is None:
+        more = [("valid_from", pa.date32()), ("valid_to", pa.date32())]
+    return pa.schema([*source.versions.schema, *more])
+
+
+def select_of(source: Versions | Timeline | Happened | Part, first: str, later: str | None) -> str:
+    """The SELECT that a source of versions amounts to; `first` and `later` as for `chosen`."""
+    makers = {Versions: chosen, Timeline: timeline, Happened: happened, Part: part}
+    return makers[type(source)](source, first, later)
 
 
 def literal(value: Any) -> str:
@@ -196,23 +223,29 @@ def timeline(source: Timeline, first: str, later: str | None) -> str:
         if versions.time:
             moment = literal(dt.datetime.combine(source.as_of, dt.time(), dt.UTC))
             happened = f"({quoted(versions.time)} is null or {quoted(versions.time)} < {moment})"
-    wanted = f"semi join {source.only[0]} using ({_list(source.only[1])})" if source.only else ""
-    settled = f"select {columns}{span} from {first} {wanted} where {known} and not is_deleted and {happened}"  # noqa: S608
-    if later is None:
+    settled = f"select {columns}{span} from {first} where {known} and not is_deleted and {happened}"  # noqa: S608
+    if later is None and not source.rows:
         return settled
     states = f"select {columns}, valid_from, valid_to from spans where valid_from < valid_to"  # noqa: S608
     if source.as_of:
         day = literal(source.as_of)
         states = f"select {columns} from spans where valid_from < {day} and {day} <= valid_to and {happened}"  # noqa: S608
+    every = f"{columns}, _batch, is_deleted"
+    if source.rows:
+        everything, rest = f"everything as (select * from {source.rows} where {known})", ""  # noqa: S608
+    else:
+        everything = f"""
+            later as (select {every}, false as in_first from {later} where {known}),
+            touched as (select distinct {key} from later),
+            everything as (
+                select * from later
+                union all
+                select {every}, true as in_first from {first} semi join touched using ({key}) where {known}
+            )
+        """  # noqa: S608
+        rest = f"union all select * from ({settled}) as settled anti join touched using ({key})"  # noqa: S608
     return f"""
-        with later as (select {columns}, _batch, is_deleted, false as in_first from {later} {wanted} where {known}),
-        touched as (select distinct {key} from later),
-        everything as (
-            select * from later
-            union all
-            select {columns}, _batch, is_deleted, true as in_first from {first} semi join touched using ({key})
-            where {known}
-        ),
+        with {everything},
         deletions as (select {key}, max(_batch) as deleted_in from everything where is_deleted group by {key}),
         living as (
             select everything.*, {_known_on(source.days)} as known_on
@@ -237,8 +270,7 @@ def timeline(source: Timeline, first: str, later: str | None) -> str:
             from begun
         )
         {states}
-        union all
-        select * from ({settled}) as settled anti join touched using ({key})
+        {rest}
     """  # noqa: S608 - names of tables.py, numbers and days
 
 
@@ -246,37 +278,46 @@ def happened(source: Happened, first: str, later: str | None) -> str:
     """The SELECT of a `Happened`; `first` and `later` as for `chosen`."""
     versions = source.versions
     known = f"_batch <= {int(versions.through)}"
-    key, columns, time = _list(versions.key), _list(versions.schema.names), quoted(versions.time or "")
-    parts = {True: first} | ({False: later} if later else {})
-    when = "true"
-    if source.between:
-        start, last = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in source.between)
-        when = f"{time} >= {literal(start)} and {time} < {literal(last + dt.timedelta(days=1))}"
-    rows = [
-        f"select {columns}, _batch, {str(in_first).lower()} as in_first from {each} "  # noqa: S608
-        f"where {known} and not is_deleted and {when}"
-        for in_first, each in parts.items()
-    ]
-    if later is None and source.only is None:
-        return f"select {columns}, {literal(ALWAYS)} as known_on from ({rows[0]}) as r"  # noqa: S608
-    gone = [f"select {key}, _batch from {each} where {known} and is_deleted" for each in parts.values()]  # noqa: S608
-    wanted = (
-        f"semi join {source.only} as w on r.customer_id = w.customer_id and cast(r.{time} as date) = w.day"
-        if source.only
-        else ""
-    )
+    key, columns = _list(versions.key), _list(versions.schema.names)
+    if later is None and not source.rows:
+        rows = f"from {first} where {known} and not is_deleted"
+        return f"select {columns}, {literal(ALWAYS)} as known_on {rows}"
+    every = f"{columns}, _batch, is_deleted"
+    everything = f"""
+        select {every}, true as in_first from {first} union all select {every}, false as in_first from {later}
+    """  # noqa: S608
+    if source.rows:
+        everything = f"select * from {source.rows}"  # noqa: S608
     return f"""
-        with everything as ({" union all ".join(rows)}),
-        wanted as (select r.* from everything as r {wanted}),
-        deletions as (select {key}, max(_batch) as deleted_in from ({" union all ".join(gone)}) as g group by {key}),
+        with everything as (select * from ({everything}) as e where {known}),
+        deletions as (select {key}, max(_batch) as deleted_in from everything where is_deleted group by {key}),
         living as (
-            select wanted.*, {_known_on(source.days)} as known_on,
+            select everything.*, {_known_on(source.days)} as known_on,
                 row_number() over (partition by {key} order by _batch) as place
-            from wanted left join deletions using ({key}) {_accepted(source.days)}
-            where _batch > coalesce(deleted_in, -1)
+            from everything left join deletions using ({key}) {_accepted(source.days)}
+            where not is_deleted and _batch > coalesce(deleted_in, -1)
         )
         select {columns}, known_on from living where place = 1
     """  # noqa: S608 - names of tables.py, numbers and days
+
+
+def part(source: Part, first: str, later: str | None) -> str:
+    """The SELECT of a `Part`; `first` and `later` as for `chosen`."""
+    versions, when = source.versions, "true"
+    columns = _list(versions.schema.names)
+    if source.between:
+        start, last = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in source.between)
+        time = quoted(versions.time or "")
+        when = f"{time} >= {literal(start)} and {time} < {literal(last + dt.timedelta(days=1))}"
+    selects = []
+    for is_first, each in ((True, first), (False, later)):
+        if each:
+            what = f"select {columns}, _batch, is_deleted, {str(is_first).lower()} as in_first"
+            known = f"_batch <= {int(versions.through)}"
+            rows = f"(select * from {each} where {known} and not is_deleted and {when}) as r"  # noqa: S608
+            selects.append(f"{what} from {rows} semi join {source.only} on {source.on}")
+            selects.append(f"{what} from {each} where {known} and is_deleted")
+    return " union all ".join(selects)
 
 
 def _accepted(days: tuple[tuple[int, dt.date], ...]) -> str:

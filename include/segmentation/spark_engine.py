@@ -25,7 +25,7 @@ from sqlglot import exp
 
 from segmentation import lake as lakes
 from segmentation import settings, sources, sql
-from segmentation.sources import Aggregated, Function, Happened, Input, Timeline, Versions, literal
+from segmentation.sources import Aggregated, Function, Happened, Input, Part, Timeline, Versions, literal
 
 BATCH_ROWS = 100_000
 _CONF = {
@@ -120,13 +120,12 @@ class Session:
             schema = pa.schema([*source.schema, ("changed_on", pa.date32()), ("_batch", pa.int64())])
             files = self._files(f"{table}_files", source.files, schema)
             return self._sql(sources.aggregated(source, files))
-        if isinstance(source, Versions | Timeline | Happened):
+        if isinstance(source, Versions | Timeline | Happened | Part):
             versions = source if isinstance(source, Versions) else source.versions
             schema = versions.schema.append(pa.field("is_deleted", pa.bool_())).append(pa.field("_batch", pa.int64()))
             first = self._files(f"{table}_first", versions.files[:1], schema)
             later = self._files(f"{table}_later", versions.files[1:], schema) if versions.files[1:] else None
-            select = {Versions: sources.chosen, Timeline: sources.timeline, Happened: sources.happened}[type(source)]
-            return self._sql(select(source, first, later))
+            return self._sql(sources.select_of(source, first, later))
         if isinstance(source, pa.Table):
             return self._spark.createDataFrame(source)
         return self._spark.read.parquet(_for_spark(source))

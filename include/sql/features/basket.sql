@@ -4,28 +4,32 @@ bought as (
     select
         customer_id,
         product_id,
-        sum(lines) as lines,
-        sum(units) as units,
-        sum(returned_units) as returned,
-        sum(case when date_diff('day', ordered_on, :as_of) <= 90 then returned_units else 0 end) as returned_90d,
-        sum(amount) as amount
+        sum(lines) as lines
     from agg.product_days
     where ordered_on >= cast(:as_of - interval 365 day as date)
     group by customer_id, product_id
     having sum(lines) > 0
 ),
 
-baskets as (
+products as (
     select
         customer_id,
         count(*) as products,
-        count(*) filter (where lines > 1) as repeated,
+        count(*) filter (where lines > 1) as repeated
+    from bought
+    group by customer_id
+),
+
+baskets as (
+    select
+        customer_id,
         sum(lines) as lines,
         sum(units) as units,
-        sum(returned) as returned,
-        sum(returned_90d) as returned_90d,
+        sum(returned_units) as returned,
+        sum(case when date_diff('day', ordered_on, :as_of) <= 90 then returned_units else 0 end) as returned_90d,
         sum(amount) as list_amount
-    from bought
+    from agg.product_days
+    where ordered_on >= cast(:as_of - interval 365 day as date)
     group by customer_id
 ),
 
@@ -47,9 +51,9 @@ select
     -- Mean number of lines in an order. [lines; 365 days; null: no order in them]
     cast(b.lines as double) / nullif(c.orders, 0) as lines_per_order_mean,
     -- Different products ordered. [products; 365 days]
-    coalesce(b.products, 0) as products_365d,
+    coalesce(d.products, 0) as products_365d,
     -- Share of these products that were ordered more than once. [share; 365 days; null: nothing ordered in them]
-    cast(b.repeated as double) / nullif(b.products, 0) as repeated_product_share,
+    cast(d.repeated as double) / nullif(d.products, 0) as repeated_product_share,
     -- Mean price of a piece before discount on the order. [currency; 365 days; null: nothing ordered in them]
     cast(b.list_amount as double) / nullif(b.units, 0) as unit_price_mean,
     -- Pieces that were sent back. [pieces; 365 days]
@@ -60,4 +64,5 @@ select
     cast(b.returned as double) / nullif(b.units, 0) as returned_share
 from feat.population as p
 left join baskets as b on p.customer_id = b.customer_id
+left join products as d on p.customer_id = d.customer_id
 left join counts as c on p.customer_id = c.customer_id

@@ -3,41 +3,40 @@ with
 days as (
     select
         customer_id,
-        date_diff('day', visited_on, :as_of) as age_days,
-        sum(sessions) as sessions,
-        sum(events) as events,
-        sum(page_views) as page_views,
-        sum(product_views) as product_views,
-        sum(searches) as searches,
-        sum(cart_adds) as cart_adds,
-        sum(cart_removes) as cart_removes,
-        sum(ad_views) as ad_views,
-        sum(ad_clicks) as ad_clicks,
-        sum(dwell_ms) as dwell_ms
+        visited_on
     from agg.sessions
     where visited_on >= cast(:as_of - interval 365 day as date)
     group by customer_id, visited_on
+    -- a day whose events were all deleted adds up to nothing
     having sum(events) > 0
+),
+
+lasts as (
+    select
+        customer_id,
+        date_diff('day', max(visited_on), :as_of) as last_age
+    from days
+    group by customer_id
 ),
 
 visits as (
     select
         customer_id,
-        min(age_days) as last_age,
-        sum(case when age_days <= 30 then sessions else 0 end) as sessions_30d,
-        sum(case when age_days <= 60 then sessions else 0 end) as sessions_60d,
-        sum(case when age_days <= 90 then sessions else 0 end) as sessions_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 30 then sessions else 0 end) as sessions_30d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 60 then sessions else 0 end) as sessions_60d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then sessions else 0 end) as sessions_90d,
         sum(sessions) as sessions_365d,
-        sum(case when age_days <= 90 then events else 0 end) as events_90d,
-        sum(case when age_days <= 90 then page_views else 0 end) as page_views_90d,
-        sum(case when age_days <= 90 then product_views else 0 end) as product_views_90d,
-        sum(case when age_days <= 90 then searches else 0 end) as searches_90d,
-        sum(case when age_days <= 90 then cart_adds else 0 end) as cart_adds_90d,
-        sum(case when age_days <= 90 then cart_removes else 0 end) as cart_removes_90d,
-        sum(case when age_days <= 90 then ad_views else 0 end) as ad_views_90d,
-        sum(case when age_days <= 90 then ad_clicks else 0 end) as ad_clicks_90d,
-        sum(case when age_days <= 90 then dwell_ms else 0 end) as dwell_ms_90d
-    from days
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then events else 0 end) as events_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then page_views else 0 end) as page_views_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then product_views else 0 end) as product_views_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then searches else 0 end) as searches_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then cart_adds else 0 end) as cart_adds_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then cart_removes else 0 end) as cart_removes_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then ad_views else 0 end) as ad_views_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then ad_clicks else 0 end) as ad_clicks_90d,
+        sum(case when date_diff('day', visited_on, :as_of) <= 90 then dwell_ms else 0 end) as dwell_ms_90d
+    from agg.sessions
+    where visited_on >= cast(:as_of - interval 365 day as date)
     group by customer_id
 ),
 
@@ -53,7 +52,7 @@ bought as (
 select
     p.customer_id,
     -- Days since the last visit. [days; 365 days; null: no visit in them]
-    v.last_age as last_visit_age_days,
+    l.last_age as last_visit_age_days,
     -- Sessions. [sessions; 30 days]
     coalesce(cast(v.sessions_30d as bigint), 0) as sessions_30d,
     -- Sessions. [sessions; 90 days]
@@ -87,4 +86,5 @@ select
     cast(coalesce(b.orders, 0) as double) / nullif(v.sessions_90d, 0) as session_to_order_rate
 from feat.population as p
 left join visits as v on p.customer_id = v.customer_id
+left join lasts as l on p.customer_id = l.customer_id
 left join bought as b on p.customer_id = b.customer_id

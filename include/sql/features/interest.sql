@@ -22,30 +22,26 @@ price as (
     group by category
 ),
 
-category_shares as (
-    select
-        c.*,
-        cast(c.lines as double) / sum(c.lines) over (partition by c.customer_id) as share,
-        row_number() over (
-            partition by c.customer_id
-            order by c.category is null asc, c.lines desc, c.category asc
-        ) as place,
-        c.units * r.unit_price as usual_amount
-    from by_category as c
-    left join price as r on c.category is not distinct from r.category
-),
-
 categories as (
     select
-        customer_id,
-        count(category) as categories,
-        max(case when place = 1 then category end) as top,
-        max(case when place = 1 and category is not null then share end) as top_share,
-        max(case when place = 1 and category is not null then lines end) as top_lines,
-        abs(round(-sum(share * ln(share)), 12)) as entropy,
-        round(cast(sum(amount) as double) / nullif(sum(usual_amount), 0), 12) as price_level
-    from category_shares
-    group by customer_id
+        c.customer_id,
+        sum(c.lines) as lines,
+        count(c.category) as categories,
+        max(case when c.category is not null then c.lines end) as top_lines,
+        sum(c.lines * ln(cast(c.lines as double))) as lines_by_log,
+        cast(sum(c.amount) as double) / nullif(sum(c.units * r.unit_price), 0) as price_level
+    from by_category as c
+    left join price as r on c.category is not distinct from r.category
+    group by c.customer_id
+),
+
+top_categories as (
+    select
+        c.customer_id,
+        min(b.category) as top
+    from categories as c
+    inner join by_category as b on c.customer_id = b.customer_id and c.top_lines = b.lines
+    group by c.customer_id
 ),
 
 by_brand as (
@@ -60,23 +56,24 @@ by_brand as (
     having sum(b.lines) > 0
 ),
 
-brand_shares as (
-    select
-        *,
-        cast(lines as double) / sum(lines) over (partition by customer_id) as share,
-        row_number() over (partition by customer_id order by lines desc, brand asc) as place
-    from by_brand
-),
-
 brands as (
     select
         customer_id,
+        sum(lines) as lines,
         count(*) as brands,
-        max(case when place = 1 then brand end) as top,
-        max(case when place = 1 then share end) as top_share,
-        abs(round(-sum(share * ln(share)), 12)) as entropy
-    from brand_shares
+        max(lines) as top_lines,
+        sum(lines * ln(cast(lines as double))) as lines_by_log
+    from by_brand
     group by customer_id
+),
+
+top_brands as (
+    select
+        c.customer_id,
+        min(b.brand) as top
+    from brands as c
+    inner join by_brand as b on c.customer_id = b.customer_id and c.top_lines = b.lines
+    group by c.customer_id
 )
 
 select
@@ -84,24 +81,26 @@ select
     -- Different categories ordered from, as far as products are known. [categories; 365 days]
     coalesce(c.categories, 0) as categories_365d,
     -- The category of most order lines; of equals the first by name. [name; 365 days; null: none is known]
-    c.top as category_top,
+    t.top as category_top,
     -- Share of the order lines in that category. [share; 365 days; null: none is known]
-    c.top_share as category_top_share,
+    cast(c.top_lines as double) / nullif(c.lines, 0) as category_top_share,
     -- Order lines in that category. [lines; 365 days]
     coalesce(cast(c.top_lines as bigint), 0) as category_top_lines_365d,
     -- How evenly the order lines are spread over categories: entropy, 0 is one. [nats; 365 days; null: nothing ordered]
-    c.entropy as category_entropy,
+    abs(round(ln(cast(c.lines as double)) - c.lines_by_log / c.lines, 12)) as category_entropy,
     -- Different brands ordered. [brands; 365 days]
     coalesce(b.brands, 0) as brands_365d,
     -- The brand of most order lines; of equals the first by name. [name; 365 days; null: none is known]
-    b.top as brand_top,
+    u.top as brand_top,
     -- Share of the order lines with a brand that are of that one. [share; 365 days; null: none is known]
-    b.top_share as brand_top_share,
+    cast(b.top_lines as double) / nullif(b.lines, 0) as brand_top_share,
     -- How evenly the order lines are spread over brands: entropy, 0 is one brand. [nats; 365 days; null: none is known]
-    b.entropy as brand_entropy,
+    abs(round(ln(cast(b.lines as double)) - b.lines_by_log / b.lines, 12)) as brand_entropy,
     -- What was paid, over what all customers paid for as many pieces of the same categories.
     -- [ratio; 365 days; null: nothing ordered in them]
-    c.price_level
+    round(c.price_level, 12) as price_level
 from feat.population as p
 left join categories as c on p.customer_id = c.customer_id
+left join top_categories as t on p.customer_id = t.customer_id
 left join brands as b on p.customer_id = b.customer_id
+left join top_brands as u on p.customer_id = u.customer_id

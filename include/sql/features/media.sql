@@ -14,40 +14,41 @@ by_channel as (
     having sum(sessions) > 0
 ),
 
-shares as (
-    select
-        *,
-        cast(sessions as double) / sum(sessions) over (partition by customer_id) as share,
-        row_number() over (partition by customer_id order by sessions desc, channel asc) as place,
-        row_number() over (partition by customer_id order by articles + videos desc, channel asc) as content_place
-    from by_channel
-),
-
 channels as (
     select
         customer_id,
+        sum(sessions) as sessions,
         sum(articles) as articles,
         sum(videos) as videos,
         sum(ads) as ads,
         count(*) as channels,
-        max(case when place = 1 then channel end) as top,
-        max(case when place = 1 then share end) as top_share,
-        max(case when content_place = 1 and articles + videos > 0 then channel end) as content_channel,
-        abs(round(-sum(share * ln(share)), 12)) as entropy
-    from shares
+        max(sessions) as top_sessions,
+        max(articles + videos) as top_content,
+        sum(sessions * ln(cast(sessions as double))) as sessions_by_log
+    from by_channel
     group by customer_id
+),
+
+tops as (
+    select
+        c.customer_id,
+        min(case when b.sessions = c.top_sessions then b.channel end) as top,
+        min(case when b.articles + b.videos = c.top_content and c.top_content > 0 then b.channel end) as content_channel
+    from channels as c
+    inner join by_channel as b on c.customer_id = b.customer_id
+    group by c.customer_id
 )
 
 select
     p.customer_id,
     -- The channel of most sessions; of equals the first by name. [name; 90 days; null: no session in them]
-    c.top as channel_top,
+    t.top as channel_top,
     -- Share of the sessions over that channel. [share; 90 days; null: no session in them]
-    c.top_share as channel_top_share,
+    cast(c.top_sessions as double) / c.sessions as channel_top_share,
     -- Channels with a session. [channels; 90 days]
     coalesce(c.channels, 0) as channels_90d,
     -- How evenly the sessions are spread over channels: entropy, 0 is one. [nats; 90 days; null: no session in them]
-    c.entropy as channel_entropy,
+    abs(round(ln(cast(c.sessions as double)) - c.sessions_by_log / c.sessions, 12)) as channel_entropy,
     -- Articles read. [articles; 90 days]
     coalesce(cast(c.articles as bigint), 0) as articles_90d,
     -- Videos watched. [videos; 90 days]
@@ -60,6 +61,7 @@ select
     case when c.articles + c.videos > 0 then case when c.videos > c.articles then 'video' else 'article' end end
         as content_top,
     -- The channel of most articles and videos; of equals the first by name. [name; 90 days; null: neither in them]
-    c.content_channel as content_channel_top
+    t.content_channel as content_channel_top
 from feat.population as p
 left join channels as c on p.customer_id = c.customer_id
+left join tops as t on p.customer_id = t.customer_id

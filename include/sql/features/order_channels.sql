@@ -11,40 +11,42 @@ counts as (
     having sum(orders) > 0
 ),
 
-shares as (
-    select
-        *,
-        cast(orders as double) / sum(orders) over (partition by customer_id) as share,
-        row_number() over (partition by customer_id order by orders desc, channel asc) as place
-    from counts
-),
-
 channels as (
     select
         customer_id,
-        max(case when place = 1 then channel end) as top,
-        max(case when place = 1 then share end) as top_share,
-        max(case when channel = 'store' then share else 0 end) as store_share,
-        max(case when channel = 'app' then share else 0 end) as app_share,
-        max(case when channel = 'social' then share else 0 end) as social_share,
-        abs(round(-sum(share * ln(share)), 12)) as entropy
-    from shares
+        sum(orders) as orders,
+        max(orders) as top_orders,
+        sum(case when channel = 'store' then orders else 0 end) as store_orders,
+        sum(case when channel = 'app' then orders else 0 end) as app_orders,
+        sum(case when channel = 'social' then orders else 0 end) as social_orders,
+        sum(orders * ln(cast(orders as double))) as orders_by_log
+    from counts
     group by customer_id
+),
+
+tops as (
+    select
+        c.customer_id,
+        min(b.channel) as top
+    from channels as c
+    inner join counts as b on c.customer_id = b.customer_id and c.top_orders = b.orders
+    group by c.customer_id
 )
 
 select
     p.customer_id,
     -- The channel of most orders; of equals the first by name. [name; 365 days; null: no order in them]
-    c.top as order_channel_top,
+    t.top as order_channel_top,
     -- Share of the orders over that channel. [share; 365 days; null: no order in them]
-    c.top_share as order_channel_top_share,
+    cast(c.top_orders as double) / c.orders as order_channel_top_share,
     -- Share of the orders in a store. [share; 365 days; null: no order in them]
-    c.store_share as store_order_share,
+    cast(c.store_orders as double) / c.orders as store_order_share,
     -- Share of the orders in the app. [share; 365 days; null: no order in them]
-    c.app_share as app_order_share,
+    cast(c.app_orders as double) / c.orders as app_order_share,
     -- Share of the orders over social media. [share; 365 days; null: no order in them]
-    c.social_share as social_order_share,
+    cast(c.social_orders as double) / c.orders as social_order_share,
     -- How evenly the orders are spread over channels: entropy, 0 is one. [nats; 365 days; null: no order in them]
-    c.entropy as order_channel_entropy
+    abs(round(ln(cast(c.orders as double)) - c.orders_by_log / c.orders, 12)) as order_channel_entropy
 from feat.population as p
 left join channels as c on p.customer_id = c.customer_id
+left join tops as t on p.customer_id = t.customer_id

@@ -30,23 +30,24 @@ by_category as (
     group by v.customer_id, p.category
 ),
 
-shares as (
-    select
-        *,
-        cast(looks as double) / sum(looks) over (partition by customer_id) as share,
-        row_number() over (partition by customer_id order by looks desc, category asc) as place
-    from by_category
-),
-
 categories as (
     select
         customer_id,
+        sum(looks) as looks,
         count(*) as categories,
-        max(case when place = 1 then category end) as top,
-        max(case when place = 1 then share end) as top_share,
-        abs(round(-sum(share * ln(share)), 12)) as entropy
-    from shares
+        max(looks) as top_looks,
+        sum(looks * ln(cast(looks as double))) as looks_by_log
+    from by_category
     group by customer_id
+),
+
+top_categories as (
+    select
+        c.customer_id,
+        min(b.category) as top
+    from categories as c
+    inner join by_category as b on c.customer_id = b.customer_id and c.top_looks = b.looks
+    group by c.customer_id
 )
 
 select
@@ -56,11 +57,12 @@ select
     -- Different categories of these. [categories; 90 days]
     coalesce(c.categories, 0) as categories_viewed_90d,
     -- The category looked at most; of equals the first by name. [name; 90 days; null: none is known]
-    c.top as viewed_category_top,
+    t.top as viewed_category_top,
     -- Share of the looks in that category. [share; 90 days; null: none is known]
-    c.top_share as viewed_category_top_share,
+    cast(c.top_looks as double) / nullif(c.looks, 0) as viewed_category_top_share,
     -- How evenly the looks are spread over categories: entropy, 0 is one. [nats; 90 days; null: none is known]
-    c.entropy as viewed_category_entropy
+    abs(round(ln(cast(c.looks as double)) - c.looks_by_log / c.looks, 12)) as viewed_category_entropy
 from feat.population as p
 left join products as v on p.customer_id = v.customer_id
 left join categories as c on p.customer_id = c.customer_id
+left join top_categories as t on p.customer_id = t.customer_id
