@@ -8,7 +8,7 @@ state of then; training asks it for past days, scoring for its own. What a colum
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -76,7 +76,8 @@ def build_training_examples(day: dt.date, stores: Stores, config: settings.Train
 
     The newest rows (cutoff = day) have no outcome yet; clustering uses them. Everything comes from what `day` knows, so
     the same day gives the same examples. At past cutoffs an even share of the customers is taken, the same ones at
-    every cutoff, where there would be more than `max_rows` examples.
+    every cutoff, where there would be more than `max_rows` examples; what is made from everyone, the purchase model and
+    the price level, is made from these there.
 
     :returns: cutoff -> rows.
     :raises NoHistoryError: there are no orders before the day.
@@ -118,10 +119,11 @@ def snapshot(
     for entity in _AS_KNOWN_THEN:
         session.put(entity.table, history.known_then(stores, entity.name, known, as_of))
     session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
-    for aggregate in tables.AGGREGATES.values():
-        session.put(aggregate.table, history.aggregated(stores, aggregate, known, as_of))
     parameters = {"as_of": as_of, "sample_below": sample_below}
     session.create(tables.POPULATION, sql.read("features", "population"), parameters)
+    only = None if sample_below == EVERYONE else tables.POPULATION
+    for aggregate in tables.AGGREGATES.values():
+        session.put(aggregate.table, replace(history.aggregated(stores, aggregate, known, as_of), only=only))
     off = _families_off(session)
     for family in families.in_sql():
         statement = sql.read("features", family.name)

@@ -101,6 +101,7 @@ class Aggregated:
     :param files: Parquet files, each row with its `_batch`.
     :param schema: the columns, without `changed_on` and `_batch`.
     :param day: the column that says on which day it happened.
+    :param only: table of the session; only rows of its customers are there. None: everyone's.
     """
 
     files: tuple[str, ...]
@@ -108,6 +109,7 @@ class Aggregated:
     day: str
     through: int
     before: dt.date
+    only: str | None = None
 
 
 @dataclass(frozen=True)
@@ -338,7 +340,8 @@ def aggregated(source: Aggregated, files: str) -> str:
     """The SELECT of an `Aggregated` over the relation with the rows of its files."""
     before = literal(source.before)
     where = [f"_batch <= {int(source.through)}", f"{quoted(source.day)} < {before}", f"changed_on < {before}"]
-    return f"select {_list(source.schema.names)} from {files} where {' and '.join(where)}"  # noqa: S608
+    wanted = f"semi join {source.only} using (customer_id)" if source.only else ""
+    return f"select {_list(source.schema.names)} from {files} {wanted} where {' and '.join(where)}"  # noqa: S608
 
 
 def _list(names) -> str:

@@ -14,7 +14,6 @@ import argparse
 import datetime as dt
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -130,12 +129,18 @@ def _measure(step: str, dsn: str, here: Path, day: dt.date) -> dict[str, float]:
     """Seconds, rows and peak memory of one step, in this process; imports are not counted."""
     from segmentation import aggregates, extract, features, validate  # noqa: F401
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # else the peak is that of the process which began this one
+    before = _peak_mib()
     begun = time.perf_counter()
     rows = STEPS[step](_stores(dsn, here), day)
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "rows": rows, "peak_mib": peak / 1024, "base_mib": before / 1024}
+    return {"seconds": seconds, "rows": rows, "peak_mib": _peak_mib(), "base_mib": before}
+
+
+def _peak_mib() -> float:
+    """The most memory that this process has held since the peak was reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _into_postgres(dsn: str, here: Path, day: dt.date) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from local.simulator import practice_shop
-from segmentation import compaction, engine, extract, history, lake, tables, validate, warehouse
+from segmentation import aggregates, compaction, engine, extract, features, history, lake, tables, validate, warehouse
 from tests.local.simulator.conftest import DIRTY, silent
 
 FIRST, DAYS = 45, 60
@@ -57,6 +57,19 @@ def test_sixty_increments_equal_one_full_extract(daily, name, once):
     rows = contents(stores, name, LAST)
     assert rows
     assert rows == contents(once, name, LAST)
+
+
+@pytest.mark.timeout(900)
+def test_sixty_increments_give_the_features_of_one_full_extract(daily, once):
+    """Through sixty differences in the aggregates, or none."""
+    told = []
+    for stores in (daily[0], once):
+        aggregates.build_aggregates(LAST, stores)
+        features.build_features(LAST, stores)
+        told.append(lake.read(stores.lake, tables.CUSTOMER_FEATURES, LAST))
+    assert told[0].num_rows > 300
+    for column in told[0].column_names:
+        assert told[0][column].equals(told[1][column]), column
 
 
 @pytest.fixture(scope="module")

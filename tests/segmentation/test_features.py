@@ -66,3 +66,28 @@ def test_no_orders_at_all_is_named(stores):
     frames.write_raw(stores, customers=CUSTOMERS)
     with pytest.raises(features.NoHistoryError, match=r"raw\.orders of 2026-01-31 is empty"):
         features.build_training_examples(DAY, stores)
+
+
+def test_of_too_many_examples_the_same_even_share_of_customers_is_taken_at_every_past_cutoff(stores):
+    customers = [{"customer_id": f"c{n:04}", "signed_up_at": dt.date(2025, 3, 1)} for n in range(1_200)]
+    orders = [
+        {"order_id": f"o{n}", "customer_id": f"c{n:04}", "ordered_at": dt.date(2025, 4, 1) + dt.timedelta(days=n % 200)}
+        for n in range(1_200)
+    ]
+    frames.write_raw(stores, customers=customers, orders=orders)
+    config = settings.Training(max_cutoffs=3, max_rows=1_000)
+    rows = features.build_training_examples(DAY, stores, config)
+    counts = list(rows.values())
+    assert counts[0] == 1_200, "clustering looks at everyone"
+    assert 250 < counts[1] < 420
+    examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pandas()
+    past = examples[examples["as_of_date"] < DAY]
+    chosen = [set(part) for _, part in past.groupby("as_of_date")["customer_id"]]
+    assert chosen[0] == chosen[1] == chosen[2]
+    everyone = features.build_training_examples(DAY, stores, settings.Training(max_cutoffs=3))
+    assert set(everyone.values()) == {1_200}
+    whole = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pandas()
+    both = past.merge(whole, on=["customer_id", "as_of_date"], suffixes=("", "_whole"))
+    assert len(both) == len(past)
+    assert (both["spend_total"] == both["spend_total_whole"]).all()
+    assert (both["last_order_age_days"] == both["last_order_age_days_whole"]).all()

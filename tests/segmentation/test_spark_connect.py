@@ -1,4 +1,4 @@
-"""A session over Spark Connect, against a real server: what shops with a cluster set `SEGMENTATION_SPARK__MASTER` to."""
+"""A session over Spark Connect, against a real server: how a shop reaches its cluster."""
 
 import os
 import pathlib

@@ -8,13 +8,14 @@ newcomers as (
     where signed_up_at >= cast(:as_of - interval 90 day as date)
 ),
 
-visits as (
+-- what is deleted or cancelled adds up to nothing, and must not lend its time or channel to what stands
+session_parts as (
     select
         s.customer_id,
-        s.session_id,
-        min(s.started_at) as started_at,
-        min(s.channel) as channel,
-        sum(s.sessions) as sessions,
+        -- without an id, what was done on a day over a channel is a session
+        coalesce(s.session_id, concat(cast(s.visited_on as varchar), ' ', s.channel)) as session_id,
+        s.channel,
+        s.started_at,
         sum(s.events) as events,
         sum(s.product_views) as product_views,
         sum(s.cart_adds) as cart_adds,
@@ -22,8 +23,22 @@ visits as (
     from agg.sessions as s
     inner join newcomers as n on s.customer_id = n.customer_id
     where s.visited_on >= cast(:as_of - interval 365 day as date)
-    group by s.customer_id, s.session_id
+    group by s.customer_id, s.session_id, s.visited_on, s.channel, s.started_at
     having sum(s.events) > 0
+),
+
+visits as (
+    select
+        customer_id,
+        session_id,
+        min(started_at) as started_at,
+        min(channel) as channel,
+        sum(events) as events,
+        sum(product_views) as product_views,
+        sum(cart_adds) as cart_adds,
+        sum(dwell_ms) as dwell_ms
+    from session_parts
+    group by customer_id, session_id
 ),
 
 first_visits as (
@@ -33,18 +48,28 @@ first_visits as (
     from visits
 ),
 
-days as (
+channel_days as (
     select
         d.customer_id,
         d.ordered_on,
-        min(d.channel) as channel,
-        sum(d.orders) as orders,
+        d.channel,
         sum(d.amount) as amount,
         sum(d.discount) as discount
     from agg.order_days as d
     inner join newcomers as n on d.customer_id = n.customer_id
-    group by d.customer_id, d.ordered_on
+    group by d.customer_id, d.ordered_on, d.channel
     having sum(d.orders) > 0
+),
+
+days as (
+    select
+        customer_id,
+        ordered_on,
+        min(channel) as channel,
+        sum(amount) as amount,
+        sum(discount) as discount
+    from channel_days
+    group by customer_id, ordered_on
 ),
 
 first_days as (
@@ -54,15 +79,25 @@ first_days as (
     from days
 ),
 
-baskets as (
+bought as (
     select
         d.customer_id,
-        sum(d.units) as units,
-        count(distinct p.category) as categories
+        d.product_id,
+        sum(d.units) as units
     from agg.product_days as d
     inner join first_days as f on d.customer_id = f.customer_id and d.ordered_on = f.ordered_on and f.place = 1
-    left join raw.products as p on d.product_id = p.product_id
-    group by d.customer_id
+    group by d.customer_id, d.product_id
+    having sum(d.lines) > 0
+),
+
+baskets as (
+    select
+        b.customer_id,
+        sum(b.units) as units,
+        count(distinct p.category) as categories
+    from bought as b
+    left join raw.products as p on b.product_id = p.product_id
+    group by b.customer_id
 )
 
 select

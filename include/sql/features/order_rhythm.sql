@@ -28,8 +28,8 @@ rhythm as (
         sum(orders) as orders,
         min(date_diff('day', ordered_on, :as_of)) as last_age,
         max(date_diff('day', ordered_on, :as_of)) as first_age,
-        sum(gap_days) as gap_sum,
-        sum(gap_days * gap_days) as gap_squares,
+        coalesce(sum(gap_days), 0) as gap_sum,
+        coalesce(sum(gap_days * gap_days), 0) as gap_squares,
         max(case when is_last then gap_days end) as gap_last,
         max(amount) as amount_max,
         sum(case when day_no > 1 then amount else 0 end) as repeat_amount
