@@ -424,7 +424,9 @@ def campaign_response(c: Customer) -> dict[str, Any]:
         "last_contact_age_days": min((contact.age for contact in ever), default=None),
         "contact_open_rate": _mean([happened(contact.opened_at) for contact in contacts]),
         "contact_click_rate": _mean([happened(contact.clicked_at) for contact in contacts]),
-        "contact_order_rate": _mean([ordered(contact) for contact in contacts]),
+        "contact_order_rate": _mean(
+            [ordered(contact) for contact in contacts if contact.campaign_id in c.shop.campaigns]
+        ),
         "unsubscribed_count": sum(happened(contact.unsubscribed_at) for contact in ever),
         "contact_satisfaction_mean": _mean([c.satisfaction for c in contacts if c.is_told and c.satisfaction]),
     }

@@ -92,6 +92,12 @@ def entities_of(needs: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def named(table: str) -> str:
+    """A table that a family needs, in words."""
+    words = {tables.PRODUCT_DAYS.table: "order_items", tables.PRODUCT_VIEWS.table: "events with a product"}
+    return words.get(table, ", ".join(entities_of([table])))
+
+
 def dictionary(off: Mapping[str, str] | None = None) -> str:
     """The dictionary of the features, as Markdown.
 
@@ -111,7 +117,7 @@ def dictionary(off: Mapping[str, str] | None = None) -> str:
         reads = ", ".join(f"`{entity}`" for entity in family.entities)
         lines += [f"## {family.name}", "", f"{family.meaning} Made from {reads}."]
         if family.needs:
-            lines[-1] += f" Off without {' or '.join(f'`{e}`' for e in entities_of(family.needs) if e != 'orders')}."
+            lines[-1] += f" Off without {' or without '.join(map(named, family.needs))}."
         if off and family.name in off:
             lines += ["", f"**Off: {off[family.name]}.**"]
         lines += ["", "| name | meaning | unit | window | null |", "|---|---|---|---|---|"]

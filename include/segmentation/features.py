@@ -190,8 +190,7 @@ def _families_off(session: engine.Session) -> dict[str, str]:
                 any_row = engine.table_of(session.batches(f"select 1 as one from {table} limit 1"))  # noqa: S608
                 missing[table] = any_row.num_rows == 0
             if missing[table]:
-                entities = [e for e in families.entities_of([table]) if e != tables.ORDERS.name]
-                off[family.name] = f"no rows of {', '.join(entities)} before the day"
+                off[family.name] = f"no rows of {families.named(table)} before the day"
     return off
 
 

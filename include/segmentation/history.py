@@ -133,8 +133,8 @@ def happened(stores: Stores, name: str, batch: int, rows: str | None = None) -> 
 def known_then(stores: Stores, name: str, day: dt.date, as_of: dt.date) -> engine.Timeline:
     """An entity as an earlier day knew it, of what a later day knows: what had happened by then, in the state of then.
 
-    What a batch after the earlier day's brought, that day did not know; of what the first batch of all brought, it is
-    not known since when it was known, so the earlier day knew it. Deleted rows never were.
+    What a batch after the earlier day's brought, that day did not know; of what the entity's first load brought, nobody
+    can tell since when it was known, so the earlier day knew it. Deleted rows never were.
 
     :raises NotAcceptedError: the later day has not passed the gate.
     """

@@ -1,4 +1,5 @@
--- What is in a basket: how much, how many kinds, at which prices, and how much of it comes back.
+-- What is in a basket: how much, how many kinds, at which prices, and how much of it comes back. Cancelled orders do
+-- not count.
 with
 bought as (
     select
@@ -46,13 +47,13 @@ select
     p.customer_id,
     -- Pieces ordered. [pieces; 365 days]
     coalesce(cast(b.units as bigint), 0) as units_365d,
-    -- Mean number of pieces in an order. [pieces; 365 days; null: no order in them]
+    -- Mean number of pieces in an order. [pieces; 365 days; null: nothing ordered in them]
     cast(b.units as double) / nullif(c.orders, 0) as units_per_order_mean,
-    -- Mean number of lines in an order. [lines; 365 days; null: no order in them]
+    -- Mean number of lines in an order. [lines; 365 days; null: nothing ordered in them]
     cast(b.lines as double) / nullif(c.orders, 0) as lines_per_order_mean,
     -- Different products ordered. [products; 365 days]
     coalesce(d.products, 0) as products_365d,
-    -- Share of these products that were ordered more than once. [share; 365 days; null: nothing ordered in them]
+    -- Share of these products that stand in more than one order line. [share; 365 days; null: nothing ordered in them]
     cast(d.repeated as double) / nullif(d.products, 0) as repeated_product_share,
     -- Mean price of a piece before discount on the order. [currency; 365 days; null: nothing ordered in them]
     cast(b.list_amount as double) / nullif(b.units, 0) as unit_price_mean,

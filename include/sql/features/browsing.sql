@@ -1,4 +1,5 @@
--- What the customer does on the shop's pages, and how it goes with orders.
+-- What the customer does on the shop's pages, and how it goes with orders. A session over midnight counts on both days,
+-- one over two channels on both.
 with
 days as (
     select
@@ -59,7 +60,7 @@ select
     coalesce(cast(v.sessions_90d as bigint), 0) as sessions_90d,
     -- Sessions. [sessions; 365 days]
     coalesce(cast(v.sessions_365d as bigint), 0) as sessions_365d,
-    -- Sessions of the last 30 days against the 30 before: 1 is only lately, -1 only before.
+    -- Sessions of the last 30 days, a, against the 30 before, b: (a - b) / (a + b); 1 is only lately, -1 only before.
     -- [ratio; 60 days; null: no session in them]
     cast(2 * v.sessions_30d - v.sessions_60d as double) / nullif(v.sessions_60d, 0) as sessions_trend,
     -- Pages viewed, those of products apart. [views; 90 days]

@@ -44,6 +44,7 @@ answers as (
         count(*) filter (where c.age_days <= 365 and c.is_opened) as opened,
         count(*) filter (where c.age_days <= 365 and c.is_clicked) as clicked,
         count(b.campaign_id) as bought,
+        count(*) filter (where c.age_days <= 365 and c.ends_on is not null) as bounded,
         count(*) filter (where c.is_unsubscribed) as unsubscribed,
         avg(cast(case when c.age_days <= 365 then c.satisfaction end as double)) as satisfaction
     from contacts as c
@@ -61,8 +62,9 @@ select
     cast(a.opened as double) / nullif(a.contacts, 0) as contact_open_rate,
     -- Share of the contacts that were clicked. [share; 365 days; null: no contact in them]
     cast(a.clicked as double) / nullif(a.contacts, 0) as contact_click_rate,
-    -- Share of the contacts with an order from that day on, up to the campaign's end. [share; 365 days; null: none]
-    cast(a.bought as double) / nullif(a.contacts, 0) as contact_order_rate,
+    -- Share of the contacts with an order from the day of the contact to that of the campaign's end, both included.
+    -- [share; 365 days; null: no contact of a known campaign in them]
+    cast(a.bought as double) / nullif(a.bounded, 0) as contact_order_rate,
     -- Contacts after which the customer unsubscribed. [contacts; ever]
     coalesce(a.unsubscribed, 0) as unsubscribed_count,
     -- Mean satisfaction with contacts, 1 (bad) to 5 (good). [1 to 5; 365 days; null: not asked, or no answer]

@@ -1,4 +1,5 @@
--- How a new customer began: the first session and the first basket of those who signed up in the last 90 days.
+-- How a new customer began: the first session, before or after signing up, and the first basket of those who signed up
+-- in the last 90 days. Cancelled orders do not count. Of several channels the first by name.
 with
 newcomers as (
     select

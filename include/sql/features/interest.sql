@@ -1,4 +1,5 @@
--- What the customer buys: categories and brands, how evenly, and at which price level.
+-- What the customer buys: categories and brands, how evenly, and at which price level. Cancelled orders do not count;
+-- products without a known category count as one more, which is never the top.
 with
 by_category as (
     select
@@ -96,7 +97,7 @@ select
     cast(b.top_lines as double) / nullif(b.lines, 0) as brand_top_share,
     -- How evenly the order lines are spread over brands: entropy, 0 is one brand. [nats; 365 days; null: none is known]
     abs(round(ln(cast(b.lines as double)) - b.lines_by_log / b.lines, 12)) as brand_entropy,
-    -- What was paid, over what all customers paid for as many pieces of the same categories.
+    -- What was paid, over what all customers of the shop paid for as many pieces of the same categories.
     -- [ratio; 365 days; null: nothing ordered in them]
     round(c.price_level, 12) as price_level
 from feat.population as p

@@ -1,4 +1,4 @@
--- Over which channels the customer comes, and what is read and watched there.
+-- Over which channels the customer comes, `unknown` where the shop does not say, and what is read and watched there.
 with
 by_channel as (
     select

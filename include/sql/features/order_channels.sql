@@ -1,4 +1,4 @@
--- Over which channels the customer orders.
+-- Over which channels the customer orders; `unknown` where the shop does not say. Cancelled orders do not count.
 with
 counts as (
     select

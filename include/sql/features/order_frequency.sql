@@ -1,4 +1,5 @@
--- How often the customer orders, lately and before, and how often an order comes to nothing.
+-- How often the customer orders, lately and before, and how often an order comes to nothing. Cancelled orders do not
+-- count, but where they are named.
 with
 counts as (
     select
@@ -24,7 +25,7 @@ select
     coalesce(cast(c.orders_90d as bigint), 0) as orders_90d,
     -- Orders. [orders; 365 days]
     coalesce(cast(c.orders_365d as bigint), 0) as orders_365d,
-    -- Orders of the last 90 days against the 90 before: 1 is only lately, -1 only before.
+    -- Orders of the last 90 days, a, against the 90 before, b: (a - b) / (a + b); 1 is only lately, -1 only before.
     -- [ratio; 180 days; null: no order in them]
     cast(2 * c.orders_90d - c.orders_180d as double) / nullif(c.orders_180d, 0) as orders_trend,
     -- Orders that were cancelled. [orders; ever]

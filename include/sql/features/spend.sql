@@ -25,7 +25,7 @@ select
     coalesce(cast(s.spend_90d as double), 0) as spend_90d,
     -- Spend. [currency; 365 days]
     coalesce(cast(s.spend_365d as double), 0) as spend_365d,
-    -- Spend of the last 90 days against the 90 before: 1 is only lately, -1 only before.
+    -- Spend of the last 90 days, a, against the 90 before, b: (a - b) / (a + b); 1 is only lately, -1 only before.
     -- [ratio; 180 days; null: nothing spent in them]
     cast(2 * s.spend_90d - s.spend_180d as double) / nullif(cast(s.spend_180d as double), 0) as spend_trend,
     -- Mean value of an order. [currency; ever; null: never ordered]
