@@ -51,10 +51,6 @@ class Session:
             f"create table {_name(table)} as {_text(statement, parameters)}", _wanted(statement, parameters)
         )
 
-    def drop(self, table: str) -> None:
-        """Forgets a table that `create` made."""
-        self._cursor.execute(f"drop table {_name(table)}")
-
     def batches(
         self, statement: str, parameters: Mapping[str, Any] | None = None, function: Function | None = None
     ) -> Iterator[pa.RecordBatch]:

@@ -58,9 +58,6 @@ class Session(Protocol):
     def create(self, table: str, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Has `table` hold the rows of a statement, which is run once, now."""
 
-    def drop(self, table: str) -> None:
-        """Forgets a table that `create` made."""
-
     def batches(
         self, statement: str, parameters: Mapping[str, Any] | None = None, function: Function | None = None
     ) -> Iterator[pa.RecordBatch]:

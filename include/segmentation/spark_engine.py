@@ -67,9 +67,6 @@ class Session:
         folder = self._written(self._sql(statement, parameters))
         self._register(self._name(table), self._spark.read.parquet(_for_spark(folder)))
 
-    def drop(self, table: str) -> None:
-        self._spark.catalog.dropTempView(self._name(table))
-
     def batches(
         self, statement: str, parameters: Mapping[str, Any] | None = None, function: Function | None = None
     ) -> Iterator[pa.RecordBatch]:

@@ -1,5 +1,6 @@
 """DuckDB and Spark build the same features from the same statements: every table, every column, every row."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import pathlib
@@ -46,7 +47,11 @@ KEYS = {name: [*each.schema.names[: len(each.keys) - 1]] for name, each in table
 def built(module_stores, new_warehouse, tmp_path_factory):
     """The same shop in two lakes: everything built by DuckDB in the one, by Spark in the other."""
     made = {}
-    with new_warehouse() as marketing, pytest.MonkeyPatch.context() as patch:
+    with (
+        new_warehouse() as marketing,
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(tmp_path_factory.mktemp("registry")),  # where MLflow on SQLite keeps its artifacts
+    ):
         other = dataclasses.replace(module_stores, marketing=marketing, lake=str(tmp_path_factory.mktemp("lake")))
         made = {"duckdb": module_stores, "spark": other}
         with_engine = {
