@@ -65,6 +65,12 @@ class TrainingRun:
         """The rows learnt from: their schema, size and digest, not the rows themselves."""
         mlflow.log_input(mlflow.data.from_pandas(frame, name=name, targets=target), context="training")
 
+    @contextlib.contextmanager
+    def nested(self, name: str) -> Iterator["TrainingRun"]:
+        """A run below this one, for one of the candidates that were tried."""
+        with mlflow.start_run(run_name=name, nested=True, tags={"training_day": f"{self._day}"}) as run:
+            yield TrainingRun(run.info.run_id, self._day)
+
     def register(self, model: str, estimator, inputs: pd.DataFrame, outputs, metadata: Mapping[str, Any]) -> str:
         """Logs a fitted scikit-learn pipeline and registers it under the model's name, not yet promoted.
 

@@ -131,6 +131,15 @@ class PurchaseModel(_Group):
     seed: int = 20_262
 
 
+class Targets(_Group):
+    """How far ahead the models look, and whom they call what. The columns keep the contract's names all the same."""
+
+    near_days: int = Field(30, ge=1, description="horizon of the purchase probability")
+    far_days: int = Field(90, ge=1, description="horizon of churn, high value, potential, service risk, spend")
+    high_value_share: float = Field(0.20, gt=0, lt=1, description="high value: the top share of buyers by next spend")
+    new_days: int = Field(30, ge=1, description="newcomers: without an order, or with a first one so long ago at most")
+
+
 class Training(_Group):
     """The past days at which training looks back from, and what counts as enough."""
 
@@ -209,6 +218,7 @@ class Settings(BaseSettings):
     gates: Gates = Gates()
     clean: Clean = Clean()
     purchase_model: PurchaseModel = PurchaseModel()
+    targets: Targets = Targets()
     training: Training = Training()
     cluster: Cluster = Cluster()
     score: Score = Score()

@@ -5,6 +5,7 @@ Every table, lake folder, model and asset, spelt once, in the order in which the
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
@@ -349,20 +350,48 @@ SEGMENTS_MODEL = "customer_segments"
 
 @dataclass(frozen=True)
 class Target:
-    """What a classifier predicts: a label of the training examples, known once its horizon has passed."""
+    """What a model predicts: a column of the training examples, known once its horizon has passed.
+
+    The names carry the horizon that the contract promises; settings may set another.
+
+    :param horizon: the setting of `settings.Targets` that says how many days it looks ahead.
+    :param spend: the column of the training examples with what was spent within that horizon.
+    :param who: whom it is predicted for: everyone, buyers (with an order), newcomers (without one, or a first one of
+        late).
+    :param score: the column of the published table that its prediction, or a band of it, goes to.
+    """
 
     model: str
     label: str
-    horizon_days: int
-    score: str  # the column of the published table
+    horizon: Literal["near_days", "far_days"]
+    spend: Literal["spend_near", "spend_far"]
+    who: Literal["everyone", "buyers", "newcomers"]
+    score: str
+    is_amount: bool = False
 
 
-CHURN = Target("churn_90d", label="is_churn_90d", horizon_days=90, score="churn_probability_90d")
-PURCHASE = Target("purchase_30d", label="is_purchase_30d", horizon_days=30, score="purchase_probability_30d")
-TARGETS = {target.model: target for target in (CHURN, PURCHASE)}
+CHURN = Target("churn_90d", "is_churn", "far_days", "spend_far", "buyers", "churn_probability_90d")
+PURCHASE = Target("purchase_30d", "is_purchase", "near_days", "spend_near", "everyone", "purchase_probability_30d")
+HIGH_VALUE = Target("high_value_90d", "is_high_value", "far_days", "spend_far", "buyers", "high_value_probability_90d")
+NEWCOMER = Target(
+    "new_customer_90d", "is_newcomer_purchase", "far_days", "spend_far", "newcomers", "new_customer_potential"
+)
+SERVICE = Target("service_risk_90d", "is_service_case", "far_days", "spend_far", "everyone", "service_risk")
+SPEND = Target("spend_90d", "spend_far", "far_days", "spend_far", "everyone", "expected_spend_90d", is_amount=True)
+TARGETS = {target.model: target for target in (CHURN, PURCHASE, HIGH_VALUE, NEWCOMER, SERVICE, SPEND)}
 
+# What the training examples know of the time after their cutoff
+OUTCOMES = (
+    "is_purchase",
+    "is_churn",
+    "is_high_value",
+    "is_newcomer_purchase",
+    "is_service_case",
+    "spend_near",
+    "spend_far",
+)
 # Columns of the features and examples that no model may learn from
-NOT_FEATURES = ("customer_id", "as_of_date", *(target.label for target in TARGETS.values()))
+NOT_FEATURES = ("customer_id", "as_of_date", *OUTCOMES)
 
 # Marketing database: the contract's relations, and behind them what no client reads
 CUSTOMER_SEGMENTS = "marketing.customer_segments"
@@ -406,5 +435,6 @@ SEGMENT_COLUMNS = pa.schema(
         ("reasons", pa.list_(pa.string())),
         ("model_versions", pa.string()),
         ("scored_at", _TIME),
+        ("high_value_probability_90d", pa.float32()),
     ]
 )

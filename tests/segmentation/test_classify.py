@@ -29,16 +29,16 @@ def examples(cutoff_ages=(90, 180, 270), rows=400, seed=0):
         part["order_gap_mean_days"] = np.where(rng.random(rows) < 0.3, np.nan, rng.gamma(2, 10, rows))
         part["returned_share"] = np.nan
         part["as_of_date"] = DAY - dt.timedelta(days=age)
-        part["is_churn_90d"] = rng.random(rows) < 1 / (1 + np.exp((60 - silence) / 15))
-        part["is_purchase_30d"] = None
+        part["is_churn"] = rng.random(rows) < 1 / (1 + np.exp((60 - silence) / 15))
+        part["is_purchase"] = None
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
 def write(stores, frame):
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    position = table.column_names.index("is_purchase_30d")
-    table = table.set_column(position, "is_purchase_30d", table["is_purchase_30d"].cast(pa.bool_()))
+    position = table.column_names.index("is_purchase")
+    table = table.set_column(position, "is_purchase", table["is_purchase"].cast(pa.bool_()))
     lake.write(stores.lake, tables.TRAINING_EXAMPLES, DAY, table.to_batches(), table.schema)
 
 
@@ -91,9 +91,9 @@ def test_what_was_kept_and_why_is_logged(stores):
 def test_a_feature_that_knows_the_future_stops_training_by_name(stores, leak):
     frame = examples()
     chance = np.random.default_rng(1).normal(0, 0.2, len(frame))
-    write(stores, frame.assign(next_order=leak(frame["is_churn_90d"].astype(bool), chance)))
+    write(stores, frame.assign(next_order=leak(frame["is_churn"].astype(bool), chance)))
     with pytest.raises(
-        LeakError, match=r"is_churn_90d .*above the cap of 0\.95: next_order \(AUC (0\.99|1\.0)"
+        LeakError, match=r"is_churn .*above the cap of 0\.95: next_order \(AUC (0\.99|1\.0)"
     ) as refusal:
         classify.train_classifier("churn_90d", DAY, stores)
     assert "last_order_age_days" not in str(refusal.value)
@@ -106,7 +106,7 @@ def test_a_feature_that_knows_the_future_stops_training_by_name(stores, leak):
 
 def test_an_honest_feature_may_be_let_through(stores, monkeypatch):
     frame = examples()
-    write(stores, frame.assign(next_order=frame["is_churn_90d"].astype(float)))
+    write(stores, frame.assign(next_order=frame["is_churn"].astype(float)))
     config = settings.Settings(training=settings.Training(max_feature_auc=1))
     monkeypatch.setattr(settings, "load", lambda: config)
     assert classify.train_classifier("churn_90d", DAY, stores)["metrics"]["auc"] == 1
@@ -116,7 +116,7 @@ def test_the_test_cutoff_has_no_say_in_what_is_kept(stores):
     frame = examples()
     is_test = frame["as_of_date"] == DAY - dt.timedelta(days=90)
     chance = np.random.default_rng(1).normal(0, 1, len(frame))
-    write(stores, frame.assign(sudden=np.where(is_test, frame["is_churn_90d"].astype(float), chance)))
+    write(stores, frame.assign(sudden=np.where(is_test, frame["is_churn"].astype(float), chance)))
     result = classify.train_classifier("churn_90d", DAY, stores)
     _, selection = logged(Registry(stores.registry).version("churn_90d", result["version"]).run_id)
     assert selection.at["sudden", "reason"].startswith("tells nothing")
@@ -125,7 +125,7 @@ def test_the_test_cutoff_has_no_say_in_what_is_kept(stores):
 
 def test_booleans_are_learnt_from_and_categories_are_left_out(stores):
     frame = examples()
-    churned = frame["is_churn_90d"].to_numpy(bool)
+    churned = frame["is_churn"].to_numpy(bool)
     rng = np.random.default_rng(1)
     frame["email_consent"] = np.where(rng.random(len(frame)) < 0.1, None, churned ^ (rng.random(len(frame)) < 0.2))
     frame["gender"] = np.where(rng.random(len(frame)) < 0.2, None, np.where(rng.random(len(frame)) < 0.5, "f", "m"))
@@ -158,8 +158,8 @@ def test_the_same_day_learns_the_same_model(stores):
     ("frame", "reason"),
     [
         (examples((90,)), "history is too short: no cutoff lies 180 days"),
-        (examples((90, 180), rows=60), "positives and .* negatives of is_churn_90d among the training examples"),
-        (examples().assign(is_churn_90d=True), "0 negatives"),
+        (examples((90, 180), rows=60), "positives and .* negatives of is_churn among the training examples"),
+        (examples().assign(is_churn=True), "0 negatives"),
         (examples().iloc[:0], "history is too short"),
     ],
 )

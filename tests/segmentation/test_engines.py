@@ -107,7 +107,7 @@ def test_a_family_is_the_same(built, family):
 
 def test_training_examples_are_the_same(built):
     left, right = (lake.read(stores.lake, tables.TRAINING_EXAMPLES, LAST) for stores in built.values())
-    assert set(left["is_purchase_30d"].to_pylist()) == {True, False, None}
+    assert set(left["is_purchase"].to_pylist()) == {True, False, None}
     _same(left, right, left.column_names)
 
 

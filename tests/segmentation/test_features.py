@@ -33,8 +33,7 @@ def test_training_sees_at_a_past_cutoff_what_scoring_saw_that_day(stores):
     assert counts[f"{cutoff}"] == 3
     daily = lake.read(stores.lake, tables.CUSTOMER_FEATURES, cutoff).to_pylist()
     examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pylist()
-    labels = {target.label for target in tables.TARGETS.values()}
-    seen = [{k: v for k, v in row.items() if k not in labels} for row in examples if row["as_of_date"] == cutoff]
+    seen = [{k: v for k, v in row.items() if k not in tables.OUTCOMES} for row in examples if row["as_of_date"] == cutoff]
     assert seen == daily
 
 
@@ -43,10 +42,10 @@ def test_the_newest_rows_have_no_outcome_yet_and_older_ones_do(stores):
     features.build_training_examples(DAY, stores)
     examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pandas()
     ages = (DAY - examples["as_of_date"]).apply(lambda age: age.days)
-    assert examples.loc[ages < 30, "is_purchase_30d"].isna().all()
-    assert examples.loc[ages >= 30, "is_purchase_30d"].notna().all()
-    assert examples.loc[ages < 90, "is_churn_90d"].isna().all()
-    assert examples.loc[(ages >= 90) & (examples["orders_count"] > 0), "is_churn_90d"].notna().all()
+    assert examples.loc[ages < 30, "is_purchase"].isna().all()
+    assert examples.loc[ages >= 30, "is_purchase"].notna().all()
+    assert examples.loc[ages < 90, "is_churn"].isna().all()
+    assert examples.loc[(ages >= 90) & (examples["orders_count"] > 0), "is_churn"].notna().all()
 
 
 def test_building_a_day_again_leaves_the_same_rows(stores):

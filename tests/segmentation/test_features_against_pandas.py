@@ -15,7 +15,7 @@ from tests import frames, slow_features
 from tests.local.simulator.conftest import DIRTY, silent
 
 TOLERANCE = 1e-9
-LABELS = [target.label for target in tables.TARGETS.values()]
+LABELS = list(tables.OUTCOMES)
 
 # A shop that was read in one go, and then day by day
 FIRST, DAYS, CUSTOMERS = 400, 6, 500

@@ -14,7 +14,7 @@ from tests import frames
 from tests.local.simulator.conftest import DIRTY, silent
 
 DAY = frames.DAY
-LABELS = [target.label for target in tables.TARGETS.values()]
+LABELS = list(tables.OUTCOMES)
 
 
 def day(number: int) -> dt.datetime:

@@ -153,19 +153,19 @@ def test_a_leak_is_refused_by_name(leak):
     frame, actual = features()
     frame["delivered_days"] = leak(actual, np.random.default_rng(7).random(ROWS) - 0.5)
     selected = selection.select(frame, actual, CONFIG)
-    with pytest.raises(selection.LeakError, match=r"is_purchase_30d .*: delivered_days \(AUC 1\.000\)\. It probably"):
-        selection.refuse_leaks(selected, "is_purchase_30d", CONFIG)
+    with pytest.raises(selection.LeakError, match=r"is_purchase .*: delivered_days \(AUC 1\.000\)\. It probably"):
+        selection.refuse_leaks(selected, "is_purchase", CONFIG)
 
 
 def test_honest_features_are_no_leak_and_neither_is_what_few_examples_suggest():
     frame, actual = features()
-    selection.refuse_leaks(selection.select(frame, actual, CONFIG), "is_purchase_30d", CONFIG)
+    selection.refuse_leaks(selection.select(frame, actual, CONFIG), "is_purchase", CONFIG)
     selection.refuse_leaks(
-        selection.select(frame.assign(name=frame.index.get_level_values(0)), actual, CONFIG), "is_purchase_30d", CONFIG
+        selection.select(frame.assign(name=frame.index.get_level_values(0)), actual, CONFIG), "is_purchase", CONFIG
     )
     few = selection.select(frame.assign(leak=actual).iloc[:150], actual[:150], CONFIG)
     assert few.table["auc"].isna().all()
-    selection.refuse_leaks(few, "is_purchase_30d", CONFIG)
+    selection.refuse_leaks(few, "is_purchase", CONFIG)
 
 
 def test_the_picture_shows_the_best_and_why_the_others_were_dropped():

@@ -46,8 +46,8 @@ def sources_of(inputs: dict[str, list[dict]]) -> dict[str, pa.Table]:
     found[tables.EVENTS.table] = found[tables.EVENTS.table].append_column("known_on", known_on)
     for aggregate in tables.AGGREGATES.values():
         measures = dict.fromkeys(aggregate.measures.names, 0)
-        rows = [{**measures, **row} for row in inputs.get(aggregate.table, [])]
-        found[aggregate.table] = frames.typed(rows, aggregate.schema)
+        for table in (aggregate.table, f"{aggregate.table}_later"):
+            found[table] = frames.typed([{**measures, **row} for row in inputs.get(table, [])], aggregate.schema)
     found[tables.POPULATION] = frames.typed(inputs.get(tables.POPULATION, []), POPULATION)
     now = inputs.get(tables.CUSTOMERS_NOW, inputs.get(tables.CUSTOMERS.table, []))
     found[tables.CUSTOMERS_NOW] = frames.table(tables.CUSTOMERS, now)

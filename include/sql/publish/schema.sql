@@ -44,8 +44,21 @@ create table if not exists marketing_internal.segment_rows (
     reasons text[],
     snapshot_id bigint not null,
     model_versions jsonb not null,
-    scored_at timestamptz not null
+    scored_at timestamptz not null,
+    high_value_probability_90d real
 ) partition by list (snapshot_id);
+
+-- Columns that came later; asked first, because altering locks readers out even where there is nothing to do.
+do $$
+begin
+    if not exists (
+        select from pg_attribute
+        where attrelid = 'marketing_internal.segment_rows'::regclass and attname = 'high_value_probability_90d'
+    ) then
+        alter table marketing_internal.segment_rows add column high_value_probability_90d real;
+    end if;
+end
+$$;
 
 -- The one row that readers follow: moving it is the whole act of publication.
 create table if not exists marketing_internal.current_snapshot (
@@ -78,7 +91,8 @@ select
     reasons,
     snapshot_id,
     model_versions,
-    scored_at
+    scored_at,
+    high_value_probability_90d
 from marketing_internal.segment_rows
 where snapshot_id = (select c.snapshot_id from marketing_internal.current_snapshot as c);
 
