@@ -33,7 +33,8 @@ def test_training_sees_at_a_past_cutoff_what_scoring_saw_that_day(stores):
     assert counts[f"{cutoff}"] == 3
     daily = lake.read(stores.lake, tables.CUSTOMER_FEATURES, cutoff).to_pylist()
     examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, DAY).to_pylist()
-    seen = [{k: v for k, v in row.items() if k not in tables.OUTCOMES} for row in examples if row["as_of_date"] == cutoff]
+    then = [row for row in examples if row["as_of_date"] == cutoff]
+    seen = [{k: v for k, v in row.items() if k not in tables.OUTCOMES} for row in then]
     assert seen == daily
 
 

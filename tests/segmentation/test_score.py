@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segmentation import classify, cluster, features, lake, promote, score, settings, tables
+from segmentation import classify, cluster, features, lake, promote, score, scoring, settings, tables
 from segmentation.registry import NoModelError
 from tests import frames
 
@@ -26,7 +26,7 @@ def test_lifecycle_stage():
         first_order_age_days=[np.nan, 30, 31, 900, 900, 900, 900],
         last_order_age_days=[np.nan, 30, 2, 90, 91, 180, 181],
     )
-    assert list(score.lifecycle_stage(frame, CONFIG)) == [
+    assert list(scoring.lifecycle_stage(frame, CONFIG)) == [
         "prospect", "new", "active", "active", "lapsing", "lapsing", "lapsed"
     ]  # fmt: skip
 
@@ -35,22 +35,22 @@ def test_value_tiers_count_buyers_only_and_never_reward_no_spend():
     import pyarrow as pa
 
     spend = pa.table({"orders_count": [1] * 10 + [0] * 90, "spend_365d": [float(n) for n in range(10)] + [0.0] * 90})
-    limits = score.value_limits(spend, CONFIG)
+    limits = scoring.value_limits(spend, CONFIG)
     assert (limits.high, limits.medium) == pytest.approx((7.2, 4.5))
     frame = customer_features(spend_365d=[9.0, 7.2, 7.1, 4.5, 4.4, 0.0])
-    assert list(score.value_tier(frame, limits)) == ["high", "high", "medium", "medium", "low", "low"]
-    assert list(score.value_tier(frame, score.ValueLimits(0.0, 0.0)))[-1] == "low"
+    assert list(scoring.value_tier(frame, limits)) == ["high", "high", "medium", "medium", "low", "low"]
+    assert list(scoring.value_tier(frame, scoring.ValueLimits(0.0, 0.0)))[-1] == "low"
 
 
 def test_value_limits_of_a_shop_without_buyers_put_nobody_on_top():
     import pyarrow as pa
 
-    limits = score.value_limits(pa.table({"orders_count": [0], "spend_365d": [0.0]}), CONFIG)
-    assert list(score.value_tier(customer_features(spend_365d=[5.0]), limits)) == ["low"]
+    limits = scoring.value_limits(pa.table({"orders_count": [0], "spend_365d": [0.0]}), CONFIG)
+    assert list(scoring.value_tier(customer_features(spend_365d=[5.0]), limits)) == ["low"]
 
 
 def test_churn_risk():
-    assert list(score.churn_risk(np.array([0.7, 0.69, 0.4, 0.39, np.nan]), CONFIG)) == [
+    assert list(scoring.churn_risk(np.array([0.7, 0.69, 0.4, 0.39, np.nan]), CONFIG)) == [
         "high", "medium", "medium", "low", None
     ]  # fmt: skip
 
