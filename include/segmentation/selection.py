@@ -32,7 +32,7 @@ class LeakError(FinalError):
 class Selection:
     """What was kept and why.
 
-    `kept`: the features for a model that takes numbers, in the order of the frame they came in.
+    `kept`: the features, numbers and categories, in the order of the frame they came in.
     `table`: one row per feature, best first:
 
     - `feature`, `kind` (number, category), `kept`, `reason` (words) and `rank` (1 is the best);
@@ -49,7 +49,7 @@ class Selection:
 
 
 def select(
-    frame: pd.DataFrame, actual: np.ndarray, config: settings.Training, newest: pd.DataFrame | None = None
+    frame: pd.DataFrame, actual: np.ndarray, config: settings.Training, missing_newest: pd.Series | None = None
 ) -> Selection:
     """Ranks the features of one target and says which are worth learning from.
 
@@ -58,8 +58,8 @@ def select(
     :param frame: the features of the training part, numbers, booleans and categories, any of them with gaps. Its index
         names the rows: of more than `selection_rows` a sample is drawn by it, whatever their order.
     :param actual: outcomes, bool of shape (rows of the frame,), both of them present.
-    :param newest: the same features of younger rows, whose outcomes do not matter here: what has gone missing there, or
-        has come up, the model would not know from the training part. None: nothing is compared.
+    :param missing_newest: feature -> share missing among younger rows: what has gone missing there, or has come up, the
+        model would not know from the training part. None: nothing is compared.
     """
     rows = _sample(frame.index, actual, config)
     frame, actual = frame.iloc[rows], actual[rows]
@@ -72,8 +72,8 @@ def select(
         for name in frame.columns
     }
     table = pd.DataFrame.from_dict(measured, orient="index").rename_axis("feature").sort_index()
-    if newest is not None:
-        table["missing_newest"] = newest.isna().mean()
+    if missing_newest is not None:
+        table["missing_newest"] = missing_newest
     table = table.sort_values(["mutual_information", "chi2"], ascending=False, kind="stable")
     reasons, twins = _judge(table, ranks, config)
     table["kept"] = [reasons[name].startswith(KEPT) for name in table.index]
@@ -187,7 +187,7 @@ def _judge(
         elif abs(row.get("missing_newest", row["missing_share"]) - row["missing_share"]) > config.max_missing_shift:
             reasons[name] = f"missing in {row['missing_share']:.0%} of the rows, but {row['missing_newest']:.0%} lately"
         elif row["kind"] == "category":
-            reasons[name] = "for models that take categories"
+            reasons[name] = KEPT
         elif twin := _twin(name, passed, correlations, is_known, config):
             twins[name] = twin
             reasons[name] = f"says the same as {twin[0]} (Spearman {twin[1]:.3f})"
