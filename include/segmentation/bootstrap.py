@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-MOST_ROWS = 100_000
+MOST_ROWS = 50_000
 LEVEL = 0.95
 
 # How often each row counts, shape (n,), whole numbers -> the measures by name; NaN where they are not defined

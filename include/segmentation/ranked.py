@@ -28,13 +28,13 @@ class Places:
         self.sizes = np.diff(np.append(self.starts, len(score)))
         self.scores = ranked[self.starts]
 
-    def sums(self, values: np.ndarray) -> np.ndarray:
-        """Per place, of values per row."""
-        return np.add.reduceat(values[self.order], self.starts)
+    def sums(self, ordered: np.ndarray) -> np.ndarray:
+        """Per place, of values per row that are in order already."""
+        return np.add.reduceat(ordered, self.starts)
 
     def ranks(self, weights: np.ndarray) -> np.ndarray:
         """The middle rank of each row, shape (n,), counted in weights from the top."""
-        counts = self.sums(weights)
+        counts = self.sums(weights[self.order])
         ranks = np.empty(len(self.order))
         ranks[self.order] = np.repeat(np.cumsum(counts) - counts / 2, self.sizes)
         return ranks
@@ -61,10 +61,13 @@ class Probabilities:
         threshold: float,
         spend_falls: bool,
     ) -> None:
-        self.places, self.actual, self.spend, self.spend_falls = Places(probability), actual, spend, spend_falls
+        self.places, self.spend_falls = Places(probability), spend_falls
+        self.actual = actual[self.places.order]
+        self.spend = None if spend is None else spend[self.places.order]
         self.predicted = int(np.sum(self.places.scores >= threshold))
 
     def measure(self, weights: np.ndarray) -> dict[str, float]:
+        weights = weights[self.places.order]
         counts, hits = self.places.sums(weights), self.places.sums(weights * self.actual)
         misses, scores = counts - hits, self.places.scores
         rows, positives, negatives = counts.sum(), hits.sum(), misses.sum()
@@ -96,20 +99,21 @@ class Amounts:
     """Sorted once, measured under any weights."""
 
     def __init__(self, actual: np.ndarray, predicted: np.ndarray) -> None:
-        self.actual, self.predicted = actual, predicted
+        self.actual, self.predicted, self.off = actual, predicted, predicted - actual
         self.by_actual, self.by_predicted = Places(actual), Places(predicted)
         self.deviances = np.full(len(actual), np.nan)
         if (actual >= 0).all():
             self.deviances = _tweedie(actual, np.maximum(predicted, LEAST_AMOUNT))
 
     def measure(self, weights: np.ndarray) -> dict[str, float]:
-        rows, off = weights.sum(), self.predicted - self.actual
-        counts, spend = self.by_predicted.sums(weights), self.by_predicted.sums(weights * self.actual)
+        rows, order = weights.sum(), self.by_predicted.order
+        ordered = weights[order]
+        counts, spend = self.by_predicted.sums(ordered), self.by_predicted.sums(ordered * self.actual[order])
         total = spend.sum()
-        gaps = np.diff(among_first(TENTHS, counts, self.by_predicted.sums(weights * off)))
+        gaps = np.diff(among_first(TENTHS, counts, self.by_predicted.sums(ordered * self.off[order])))
         return {
-            "mae": float(weights @ np.abs(off) / rows),
-            "rmse": float(np.sqrt(weights @ off**2 / rows)),
+            "mae": float(weights @ np.abs(self.off) / rows),
+            "rmse": float(np.sqrt(weights @ self.off**2 / rows)),
             "spearman": _correlation(self.by_actual.ranks(weights), self.by_predicted.ranks(weights), weights),
             "total_ratio": _ratio(weights @ self.predicted, total),
             "mean_tweedie_deviance": float(weights @ self.deviances / rows),
