@@ -10,11 +10,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
-from segmentation import engine, families, history, lake, purchase_features, settings, sql, tables
+from segmentation import engine, families, history, lake, outcomes, purchase_features, settings, sql, tables
 from segmentation.errors import FinalError
 from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
@@ -233,22 +232,6 @@ def _examples(
         made = snapshot(session, stores, known=day, as_of=cutoff, sample_below=sample_below)
         notes[f"{cutoff}"] = made.notes()
         session.create(tables.CUSTOMER_FEATURES, side_by_side(), {"as_of": cutoff})
-        session.put(tables.ORDER_DAYS.table, history.aggregated(stores, tables.ORDER_DAYS, day, day))
-        session.put(tables.SUPPORT_TICKETS.table, history.known(stores, tables.SUPPORT_TICKETS.name, day))
-        parameters = _outcomes_until(day, cutoff, settings.load().targets)
-        later = history.aggregated(stores, tables.PRODUCT_DAYS, day, min(parameters["far_until"], day))
         only = None if sample_below == EVERYONE else tables.POPULATION
-        session.put(f"{tables.PRODUCT_DAYS.table}_later", replace(later, only=only))
-        yield from session.batches(sql.read("features", "training_examples"), parameters, made.finish)
-
-
-def _outcomes_until(day: dt.date, cutoff: dt.date, targets: settings.Targets) -> dict[str, Any]:
-    """The parameters of the outcomes after a cutoff, as known on a day."""
-    return {
-        "as_of": day,
-        "cutoff": cutoff,
-        "near_until": cutoff + dt.timedelta(days=targets.near_days),
-        "far_until": cutoff + dt.timedelta(days=targets.far_days),
-        "new_days": targets.new_days,
-        "high_value_share": targets.high_value_share,
-    }
+        outcomes.create(session, stores, known=day, cutoff=cutoff, only=only)
+        yield from session.batches(sql.read("features", "training_examples"), function=made.finish)

@@ -339,6 +339,7 @@ AGGREGATES = {each.name: each for each in (ORDER_DAYS, PRODUCT_DAYS, SESSIONS, P
 
 # Lake, written by the pipeline, one folder a day: {LAKE_URI}/<schema>/<table>/as_of=<day>/
 POPULATION = "feat.population"  # of a snapshot that is being made, like feat.<family>; not in the lake
+OUTCOME_ROWS = "feat.outcomes"  # the same: what its customers did afterwards
 CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
 DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off

@@ -51,8 +51,9 @@ def sources_of(inputs: dict[str, list[dict]]) -> dict[str, pa.Table]:
     found[tables.POPULATION] = frames.typed(inputs.get(tables.POPULATION, []), POPULATION)
     now = inputs.get(tables.CUSTOMERS_NOW, inputs.get(tables.CUSTOMERS.table, []))
     found[tables.CUSTOMERS_NOW] = frames.table(tables.CUSTOMERS, now)
-    if tables.CUSTOMER_FEATURES in inputs:
-        found[tables.CUSTOMER_FEATURES] = pa.Table.from_pylist(inputs[tables.CUSTOMER_FEATURES])
+    for table in (tables.CUSTOMER_FEATURES, tables.OUTCOME_ROWS):
+        if table in inputs:
+            found[table] = pa.Table.from_pylist(inputs[table])
     return found
 
 
