@@ -19,6 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScale
 from segmentation import selection, settings
 
 UNKNOWN = "unknown"  # the category of a missing value
+_MEAN_ROWS = 20_000  # that the means of the outputs are taken of, evenly spread
 
 
 class NoFeaturesError(ValueError):
@@ -78,7 +79,8 @@ class Encoder(TransformerMixin, BaseEstimator):
 
     :param numbers: for the numeric columns; None leaves them as they are, gaps included, for trees.
     :param least_share: levels with a smaller share of the rows count as one, and so does what was never seen.
-    After `fit`: `sources_`, the feature that each column of the output was made from.
+    After `fit`: `sources_`, the feature that each column of the output was made from; `means_`, their means, which the
+    contributions of a linear model are counted from (NaN where the output has gaps).
     """
 
     def __init__(self, numbers: BaseEstimator | None = None, least_share: float = 0.01, most_levels: int = 20) -> None:
@@ -105,28 +107,51 @@ class Encoder(TransformerMixin, BaseEstimator):
             for name, column in zip(self.categories_, self._levels(), strict=True):
                 self.names_ += [f"{name}={level}" for level in column]
                 self.sources_ += [name] * len(column)
+        self.means_ = self.transform(X.iloc[:: max(1, len(X) // _MEAN_ROWS)]).mean(axis=0)
         return self
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
         """Shape (n, output columns), float64."""
-        parts = []
+        made = np.empty((len(X), len(self.names_)), order="F")
+        place = 0
         if self.numeric_:
             numbers = X[self.numeric_]
-            parts.append(numbers.to_numpy() if self.numbers is None else self.numbers_.transform(numbers))
+            encoded = numbers.to_numpy() if self.numbers is None else self.numbers_.transform(numbers)
+            place = encoded.shape[1]
+            made[:, :place] = encoded
         if self.categories_:
-            parts.append(self.levels_.transform(X[self.categories_].to_numpy(dtype=object)))
-        return parts[0] if len(parts) == 1 else np.hstack(parts)
+            for name, (kept, has_other) in zip(self.categories_, self._kept(), strict=True):
+                width = len(kept) + has_other
+                made[:, place : place + width] = _one_hot(X[name], kept, has_other)
+                place += width
+        return made
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         return np.array(self.names_, dtype=object)
 
     def _levels(self) -> list[list[str]]:
         """The names of the output columns of each category: its frequent levels, and what is left."""
+        return [[str(level) for level in kept] + ["other"] * has_other for kept, has_other in self._kept()]
+
+    def _kept(self) -> list[tuple[list, bool]]:
+        """Of each category its frequent levels, and whether there is a column for what is left."""
         found = []
         for levels, rare in zip(self.levels_.categories_, self.levels_.infrequent_categories_, strict=True):
             kept = list(levels) if rare is None else [level for level in levels if level not in set(rare)]
-            found.append([str(level) for level in kept] + ([] if rare is None else ["other"]))
+            found.append((kept, rare is not None))
         return found
+
+
+def _one_hot(values: pd.Series, levels: list, has_other: bool) -> np.ndarray:
+    """Like scikit-learn's with `infrequent_if_exist`, but each distinct value is looked up once."""
+    codes, found = pd.factorize(values, use_na_sentinel=False)
+    places = pd.Index(levels, dtype=object).get_indexer(pd.Index(found, dtype=object))
+    known = places >= 0
+    table = np.zeros((len(found), len(levels) + has_other))
+    table[np.flatnonzero(known), places[known]] = 1
+    if has_other:
+        table[~known, -1] = 1
+    return table[codes]
 
 
 class SampledPowerTransformer(PowerTransformer):
