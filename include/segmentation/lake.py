@@ -9,6 +9,7 @@ import datetime as dt
 import posixpath
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -98,6 +99,23 @@ def read(lake: str, table: str, day: dt.date, columns: list[str] | None = None) 
         return file.read(columns=columns)
 
 
+def has(lake: str, table: str, day: dt.date) -> bool:
+    """Whether the lake has a table's day."""
+    filesystem, plain = fsspec.core.url_to_fs(path(lake, table, day))
+    return filesystem.exists(plain)
+
+
+def first_row(lake: str, table: str, day: dt.date) -> dict[str, Any]:
+    """The first row of a table's day: for what is the same in all rows. Empty where there is no row.
+
+    :raises MissingDayError: naming table and day.
+    """
+    with open_parquet(lake, table, day) as file:
+        for batch in file.iter_batches(1):
+            return batch.to_pylist()[0]
+    return {}
+
+
 def open_parquet(lake: str, table: str, day: dt.date) -> pq.ParquetFile:
     """A table's day, opened for reading in batches or by column.
 
@@ -135,6 +153,24 @@ def read_text(target: str) -> str | None:
     """A file of text; None where there is none."""
     filesystem, plain = fsspec.core.url_to_fs(target)
     return filesystem.cat_file(plain).decode() if filesystem.isfile(plain) else None
+
+
+def put_file(local: str, target: str) -> None:
+    """Replaces a file by a local one, as a whole."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
+    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
+    filesystem.put_file(local, unfinished)
+    filesystem.mv(unfinished, plain)
+
+
+def get_file(target: str, local: str) -> bool:
+    """Copies a file to a local one; whether there is such a file."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    if not filesystem.isfile(plain):
+        return False
+    filesystem.get_file(plain, local)
+    return True
 
 
 def files_in(folder: str) -> list[str]:

@@ -8,14 +8,20 @@ the promoted version with the latest training day. A day in the past is scored b
 import contextlib
 import datetime as dt
 import json
+import math
+import os
+import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow  # noqa: TID251 - the one importer
 import pandas as pd
+import skops.io
 from mlflow.exceptions import MlflowException  # noqa: TID251 - the one importer
 from mlflow.models import infer_signature  # noqa: TID251 - the one importer
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from segmentation.errors import FinalError
 
@@ -28,6 +34,14 @@ PIP_REQUIREMENTS = ["mlflow", "scikit-learn", "pandas", "numpy", "scipy", "skops
 
 class NoModelError(FinalError):
     """No promoted version may score the day that was asked for."""
+
+
+class UnreachableError(Exception):
+    """MLflow does not answer, or answers that it is broken. Trying again may mend it."""
+
+
+class UntrustedModelError(FinalError):
+    """An artifact holds types that have not been reviewed, or is in a format that may run code. It was not read."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,8 @@ class Registry:
     """
 
     def __init__(self, uri: str) -> None:
+        # MLflow's own 7 retries wait for four minutes; whoever calls has retries of its own
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = mlflow.MlflowClient(uri)
@@ -138,11 +154,13 @@ class Registry:
         Then it is the promoted version with the latest training day not after `day` (of several, the newest).
 
         :raises NoModelError: says what there is and which command trains one.
+        :raises UnreachableError: MLflow does not answer.
         """
-        champion = self._champion(model)
-        if champion is not None and champion.training_day <= day:
-            return champion
-        promoted = self._promoted(model)
+        with _reachable():
+            champion = self._champion(model)
+            if champion is not None and champion.training_day <= day:
+                return champion
+            promoted = self._promoted(model)
         fit = [version for version in promoted if version.training_day <= day]
         if fit:
             return max(fit, key=lambda version: (version.training_day, int(version.version)))
@@ -154,14 +172,37 @@ class Registry:
         )
 
     def load(self, version: Version) -> tuple[Any, dict[str, Any]]:
-        """The fitted pipeline of a version and the metadata it was registered with."""
-        uri = f"models:/{version.model}/{version.version}"
-        info = mlflow.models.get_model_info(uri)
-        return mlflow.sklearn.load_model(uri), json.loads(info.metadata["fenqun"])
+        """The fitted pipeline of a version and the metadata it was registered with; see `read`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.download(version, folder)
+            return read(folder)
+
+    def download(self, version: Version, folder: str) -> None:
+        """Copies the artifact of a version, as it is, into a local folder."""
+        with _reachable():
+            mlflow.artifacts.download_artifacts(f"models:/{version.model}/{version.version}", dst_path=folder)
 
     def pictures(self, version: Version) -> list[str]:
         """The file names of the pictures that the training of a version left."""
         return sorted(each.path.split("/")[-1] for each in self._client.list_artifacts(version.run_id, "pictures"))
+
+    def metrics(self, version: Version) -> dict[str, float]:
+        """The numbers in the run that trained a version."""
+        return dict(self._client.get_run(version.run_id).data.metrics)
+
+    def report(self, version: Version, values: Mapping[str, float], day: dt.date, step: int) -> None:
+        """Adds what a day has found out to the run that trained a version; said again, it changes nothing.
+
+        :param values: those that are not finite are left out.
+        :param step: where it belongs on the curve.
+        """
+        moment = int(dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC).timestamp() * 1000)
+        metrics = [
+            mlflow.entities.Metric(name, float(value), moment, step)
+            for name, value in values.items()
+            if math.isfinite(value)
+        ]
+        self._client.log_batch(version.run_id, metrics=metrics)
 
     def _champion(self, model: str) -> Version | None:
         try:
@@ -180,6 +221,35 @@ class Registry:
             token = page.token
             if not token:
                 return found
+
+
+def read(folder: str) -> tuple[Any, dict[str, Any]]:
+    """The estimator and metadata of an artifact in a local folder.
+
+    MLflow itself would trust the types that the artifact names; here only `TRUSTED_TYPES` and skops' own are read.
+
+    :raises UntrustedModelError: says what is in it.
+    """
+    logged = mlflow.models.Model.load(folder)
+    form = logged.flavors.get("sklearn", {}).get("serialization_format")
+    if form != "skops":
+        raise UntrustedModelError(f"a model is stored as {form}, which may run code when it is read; skops is wanted")
+    try:
+        estimator = skops.io.load(os.path.join(folder, "model.skops"), trusted=TRUSTED_TYPES)
+    except (UntrustedTypesFoundException, zipfile.BadZipFile) as error:
+        raise UntrustedModelError(f"a model was not read: {error}") from error
+    return estimator, json.loads(logged.metadata["fenqun"])
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Tells that MLflow is down from whatever else it has to say."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+            raise UnreachableError(f"MLflow does not answer: {error}") from error
+        raise
 
 
 def _version(raw) -> Version:

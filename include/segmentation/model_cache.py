@@ -1,0 +1,135 @@
+"""
+Copies of the promoted models in the lake, so that a daily run that has seen them does not need MLflow.
+
+    {lake}/models/<model>/<version>/     the artifact as MLflow stored it; `version.json`, written last, makes it whole
+    {lake}/models/resolved/<day>.json    the versions that score a day, as MLflow last answered, and when it did
+
+A version never changes, so its copy is read first. The answer is only used while MLflow cannot be reached. Whatever
+comes from a copy is read by the rules for what comes from MLflow: see `registry.read`. The folder may be removed.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import logging
+import posixpath
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from segmentation import lake as lakes
+from segmentation import registry as registries
+from segmentation.registry import Registry, UnreachableError, Version
+
+log = logging.getLogger(__name__)
+
+_WHOLE = "version.json"
+
+
+def load(registry: Registry, version: Version, lake: str) -> tuple[Any, dict[str, Any]]:
+    """The fitted estimator of a version and its metadata: from its copy in the lake, which is made if there is none.
+
+    :raises registry.UntrustedModelError: it holds types that have not been reviewed; nothing is kept of it.
+    :raises registry.UnreachableError: there is no whole copy, and MLflow cannot be reached.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if _copied(version, lake, folder):
+            return registries.read(folder)
+        with contextlib.suppress(OSError):
+            lakes.remove(_folder(lake, version, _WHOLE))
+        registry.download(version, folder)
+        found = registries.read(folder)
+        _keep(version, lake, folder)
+        return found
+
+
+def resolved(
+    resolve: Callable[[], Mapping[str, Version]], lake: str, day: dt.date, now: dt.datetime
+) -> dict[str, Version]:
+    """The versions that score a day, by model: what MLflow says, or what it said last if it cannot be reached.
+
+    What it said of an earlier day serves a later one; its models know no more than that earlier day did.
+
+    :param resolve: asks MLflow.
+    :param now: goes into what is remembered.
+    :raises registry.UnreachableError: MLflow cannot be reached, and nothing is remembered for the day or one before.
+    """
+    try:
+        versions = dict(resolve())
+    except UnreachableError as error:
+        return _recalled(lake, day, error)
+    told = {"resolved_at": now.isoformat(), "versions": {model: _told(each) for model, each in versions.items()}}
+    lakes.write_text(_answer(lake, day), json.dumps(told, indent=1))
+    return versions
+
+
+def _recalled(lake: str, day: dt.date, error: UnreachableError) -> dict[str, Version]:
+    days = sorted(name.removesuffix(".json") for name in lakes.files_in(posixpath.dirname(_answer(lake, day))))
+    before = [each for each in days if each <= f"{day}"]
+    text = lakes.read_text(_answer(lake, dt.date.fromisoformat(before[-1]))) if before else None
+    if text is None:
+        raise UnreachableError(
+            f"{error}; and no answer of it is remembered under {posixpath.dirname(_answer(lake, day))} for {day} or a "
+            "day before: bring MLflow back and run this again"
+        ) from error
+    told = json.loads(text)
+    versions = {
+        model: Version(**{**each, "training_day": dt.date.fromisoformat(each["training_day"])})
+        for model, each in told["versions"].items()
+    }
+    log.warning(
+        "MLflow cannot be reached (%s); %s is scored by the versions it named for %s at %s: %s",
+        error,
+        day,
+        before[-1],
+        told["resolved_at"],
+        ", ".join(f"{model} {version.version}" for model, version in versions.items()),
+    )
+    return versions
+
+
+def _copied(version: Version, lake: str, folder: str) -> bool:
+    """Whether the lake has a whole copy of this very version, which then lies in the folder."""
+    text = lakes.read_text(_folder(lake, version, _WHOLE))
+    if text is None:
+        return False
+    whole = json.loads(text)
+    if whole["run_id"] != version.run_id:
+        log.warning(
+            "%s %s is another one than its copy in the lake: MLflow counts anew", version.model, version.version
+        )
+        return False
+    for name, digest in whole["files"].items():
+        local = Path(folder, name)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        if not lakes.get_file(_folder(lake, version, name), str(local)) or _digest(local) != digest:
+            log.warning("the copy of %s %s in the lake is damaged: %s", version.model, version.version, name)
+            return False
+    return True
+
+
+def _keep(version: Version, lake: str, folder: str) -> None:
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    digests = {path.relative_to(folder).as_posix(): _digest(path) for path in files}
+    for name in digests:
+        lakes.put_file(str(Path(folder, name)), _folder(lake, version, name))
+    lakes.write_text(_folder(lake, version, _WHOLE), json.dumps({**_told(version), "files": digests}, indent=1))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _told(version: Version) -> dict[str, Any]:
+    return {**asdict(version), "training_day": f"{version.training_day}", "tags": dict(version.tags)}
+
+
+def _folder(lake: str, version: Version, name: str) -> str:
+    return posixpath.join(lake, "models", version.model, version.version, name)
+
+
+def _answer(lake: str, day: dt.date) -> str:
+    return posixpath.join(lake, "models", "resolved", f"{day}.json")
