@@ -174,7 +174,12 @@ def latest(stores: Stores, name: str) -> engine.Versions:
 
 def ensure_schema(dsn: str) -> None:
     """Creates what is missing of schemas `ops`, `quality` and `quarantine`."""
-    scripts = (sql.read("history", "schema"), sql.read("quality", "results"), sql.read("quarantine", "rows"))
+    scripts = (
+        sql.read("history", "schema"),
+        sql.read("performance", "performance"),
+        sql.read("quality", "results"),
+        sql.read("quarantine", "rows"),
+    )
     warehouse.ensure_schema(dsn, "ops", ";\n".join(scripts), _SCHEMA_LOCK)
 
 

@@ -141,13 +141,21 @@ class Targets(_Group):
 
 
 class Training(_Group):
-    """The past days at which training looks back from, and what counts as enough."""
+    """The past days at which training looks back from, what counts as enough, and how long it may take."""
 
     cutoff_step_days: int = Field(30, ge=1, description="distance between two cutoffs")
     max_cutoffs: int = Field(12, ge=2, description="at most this many past cutoffs")
     min_history_days: int = Field(45, ge=1, description="orders needed before the earliest cutoff")
     min_examples: int = Field(100, ge=2, description="positives and negatives needed to train a target")
-    max_rows: int = Field(1_000_000, ge=1_000, description="rows above which the training examples are sampled")
+    max_rows: int = Field(300_000, ge=1_000, description="examples of past cutoffs, above which customers are sampled")
+    search: Literal["grid", "random", "bayesian", "none"] = "bayesian"
+    search_seconds: float = Field(60, ge=0, description="time for the search of one target; defaults are always tried")
+    search_trials: int = Field(12, ge=1, description="trials of one candidate, at most")
+    search_rows: int = Field(60_000, ge=1_000, description="examples that the search learns from, at most")
+    validations: int = Field(3, ge=1, description="cutoffs that candidates are compared at, the newest before the test")
+    forest_rows: int = Field(30_000, ge=1_000, description="examples that each tree of a forest sees, at most")
+    stacking_rows: float = Field(300, gt=0, description="rows that the equal weights of a blend's members count for")
+    threads: int = Field(2, ge=1, description="of the libraries that learn in parallel")
     selection_rows: int = Field(50_000, ge=1_000, description="rows that features are measured and selected on")
     selection_bins: int = Field(10, ge=2, le=100, description="equally filled bins that a number is measured in")
     max_chi2_p: float = Field(0.05, gt=0, le=1, description="a feature tells nothing if chance explains so much")
@@ -157,6 +165,12 @@ class Training(_Group):
     min_features: int = Field(5, ge=1, description="kept, the best first, if all tell nothing")
     max_feature_auc: float = Field(0.95, gt=0.5, le=1, description="AUC of one feature above which it must be a leak")
     seed: int = Field(20_260, ge=0)
+
+    def selection_limits(self) -> dict[str, float]:
+        """The settings that the selection of features goes by."""
+        names = ("selection_rows", "selection_bins", "max_chi2_p", "min_mutual_information", "max_correlation",
+                 "max_missing_shift", "min_features", "min_examples", "seed")  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
 
 class Cluster(_Group):
@@ -205,6 +219,12 @@ class Publish(_Group):
     reader_wait_seconds: float = Field(300, ge=0, description="longest wait for readers that began before the snapshot")
 
 
+class Performance(_Group):
+    """How realised performance is measured."""
+
+    rounds: int = Field(100, ge=20, description="resamples behind an interval")
+
+
 class Settings(BaseSettings):
     """All groups. Read once per process; tests make their own."""
 
@@ -223,6 +243,7 @@ class Settings(BaseSettings):
     cluster: Cluster = Cluster()
     score: Score = Score()
     publish: Publish = Publish()
+    performance: Performance = Performance()
 
 
 def data_docs_of(lake: str) -> str:

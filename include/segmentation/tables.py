@@ -410,6 +410,11 @@ BATCH_ROWS = "ops.batch_rows"
 VERSIONS = "ops.versions"
 WATERMARKS = "ops.watermarks"
 
+# What became of the scores, how far the customers have moved since, and whether that called for a training
+PERFORMANCE = "ops.performance"
+DRIFT = "ops.drift"
+RETRAINS = "ops.retrains"
+
 # The published row, as the output contract has it, but for the snapshot it belongs to
 SEGMENT_COLUMNS = pa.schema(
     [

@@ -1,0 +1,186 @@
+"""
+performance: `score.customer_daily` of the day whose horizon ends today + what happened since -> `ops.performance`.
+
+Realised beside promised: the measures that training took on its test examples, taken again on what was published. The
+outcomes are those that training learns (`outcomes`), as known on the day that looks back, so late facts change nothing
+that was written. Also in MLflow, as `realised_<measure>` of the run that trained the version.
+"""
+
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from segmentation import engine, history, judge, lake, outcomes, settings, sql, tables, warehouse
+from segmentation.registry import Registry, Version
+from segmentation.settings import Stores
+
+_THEN = f"{tables.CUSTOMER_FEATURES}_then"
+_NORMAL_95 = 1.959964
+_COLUMNS = pa.schema(
+    [
+        ("as_of_date", pa.date32()),
+        ("model", pa.string()),
+        ("version", pa.string()),
+        ("metric", pa.string()),
+        *((f"{side}{end}", pa.float64()) for side in ("promised", "realised") for end in ("", "_low", "_high")),
+        ("computed_on", pa.date32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure and, where it has one, its 95% interval; NaN where it is not defined."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
+    """Writes what the scores were worth whose horizon ends on a day, and reports it to the runs that promised it.
+
+    :returns: model -> what became of it, in words.
+    :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.
+    """
+    registry, told = Registry(stores.registry), {}
+    for scored_on, targets in _due(day).items():
+        reason = _not_scored(scored_on, stores)
+        if reason:
+            told |= {target.model: reason for target in targets}
+            continue
+        versions = json.loads(lake.first_row(stores.lake, tables.CUSTOMER_SCORES, scored_on)["model_versions"])
+        scored, gone = _scored(scored_on, day, stores)
+        for target in targets:
+            if target.model not in versions:
+                told[target.model] = f"not scored on {scored_on}"
+                continue
+            version = registry.version(target.model, versions[target.model])
+            found = measured(target, scored) | {"customers_gone": Estimate(gone)}
+            _write(stores.marketing, _rows(found, registry.metrics(version), version, scored_on, day), version)
+            _report(registry, version, found, scored_on, day)
+            told[target.model] = f"version {version.version}, {found['customers'].value:,} customers of {scored_on}"
+    return told
+
+
+def measured(target: tables.Target, scored: pd.DataFrame) -> dict[str, Estimate]:
+    """What a target's scores were worth: the measures of `judge`, and `customers`, how many they were taken of.
+
+    Of bands: `base_rate`, and of each `rate_<band>` and `customers_<band>`: how many it came true for, of how many.
+
+    :param scored: one row per customer: outcomes, spend and scores; missing where they make no sense.
+    """
+    rows = scored.dropna(subset=[target.label, target.score])
+    found = {"customers": Estimate(len(rows))}
+    if rows.empty:
+        return found
+    actual, score, rounds = rows[target.label].astype("float64"), rows[target.score], settings.load().performance.rounds
+    if not pd.api.types.is_numeric_dtype(score):
+        found["base_rate"] = _rate(actual)
+        for band, inside in actual.groupby(score):
+            found |= {f"rate_{band}": _rate(inside), f"customers_{band}": Estimate(len(inside))}
+        return found
+    foreseen = score.to_numpy("float64")
+    if target.is_amount:
+        values = judge.judge_amounts(actual, foreseen)
+        ends = judge.amount_intervals(actual, foreseen, rounds=rounds)
+    else:
+        spend, falls = rows[target.spend].to_numpy("float64"), target is tables.CHURN
+        values = judge.judge(actual, foreseen, spend, spend_falls=falls)
+        ends = judge.intervals(actual, foreseen, spend, spend_falls=falls, rounds=rounds)
+    return found | {
+        name: Estimate(value, ends.get(f"{name}_low", math.nan), ends.get(f"{name}_high", math.nan))
+        for name, value in values.items()
+    }
+
+
+def _due(day: dt.date) -> dict[dt.date, list[tables.Target]]:
+    """The days whose scores can be measured on a day, and for which targets."""
+    horizons = settings.load().targets
+    due: dict[dt.date, list[tables.Target]] = {}
+    for target in tables.TARGETS.values():
+        due.setdefault(day - dt.timedelta(days=getattr(horizons, target.horizon)), []).append(target)
+    return due
+
+
+def _not_scored(day: dt.date, stores: Stores) -> str | None:
+    """Why nothing can be measured of a day, in words; None if it can."""
+    missing = [
+        table for table in (tables.CUSTOMER_SCORES, tables.CUSTOMER_FEATURES) if not lake.has(stores.lake, table, day)
+    ]
+    return f"the lake has no {' and no '.join(missing)} of {day}" if missing else None
+
+
+def _scored(scored_on: dt.date, day: dt.date, stores: Stores) -> tuple[pd.DataFrame, int]:
+    """(the scores of a day beside the outcomes as known on another, how many customers are there no more)."""
+    with engine.session(stores.lake) as session:
+        session.put(_THEN, lake.existing(stores.lake, tables.CUSTOMER_FEATURES, scored_on))
+        session.put(tables.CUSTOMER_SCORES, lake.existing(stores.lake, tables.CUSTOMER_SCORES, scored_on))
+        session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
+        session.create(tables.CUSTOMER_FEATURES, sql.read("performance", "remaining"))
+        outcomes.create(session, stores, known=day, cutoff=scored_on)
+        found = engine.table_of(session.batches(sql.read("performance", "scored")))
+    with lake.open_parquet(stores.lake, tables.CUSTOMER_SCORES, scored_on) as file:
+        return found.drop_columns("customer_id").to_pandas(), file.metadata.num_rows - found.num_rows
+
+
+def _rate(actual: pd.Series) -> Estimate:
+    """A rate and its interval (Wilson 1927).
+
+    >>> rate = _rate(pd.Series([1, 1, 0, 0, 0, 0, 0, 0, 0, 0]))
+    >>> rate.value, round(rate.low, 3), round(rate.high, 3)
+    (0.2, 0.057, 0.51)
+    """
+    z, rows, rate = _NORMAL_95, len(actual), float(actual.mean())
+    centre, whole = rate + z * z / (2 * rows), 1 + z * z / rows
+    spread = z * math.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows))
+    return Estimate(rate, (centre - spread) / whole, (centre + spread) / whole)
+
+
+def _rows(
+    found: Mapping[str, Estimate], promised: Mapping[str, float], version: Version, scored_on: dt.date, day: dt.date
+) -> pa.Table:
+    """One row per measure, the promise beside it."""
+    rows = [
+        {
+            "as_of_date": scored_on,
+            "model": version.model,
+            "version": version.version,
+            "metric": name,
+            **{f"promised{end}": _defined(promised.get(f"{name}{end}")) for end in ("", "_low", "_high")},
+            "realised": _defined(estimate.value),
+            "realised_low": _defined(estimate.low),
+            "realised_high": _defined(estimate.high),
+            "computed_on": day,
+        }
+        for name, estimate in found.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=_COLUMNS)
+
+
+def _defined(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _write(dsn: str, rows: pa.Table, version: Version) -> None:
+    """Replaces what was written of the same day and model."""
+    history.ensure_schema(dsn)
+    same = {"model": version.model, "day": rows["as_of_date"][0].as_py()}
+    with warehouse.connect(dsn) as connection:
+        warehouse.execute(connection, "delete from ops.performance where model = :model and as_of_date = :day", same)
+        warehouse.copy_in(connection, tables.PERFORMANCE, [rows], rows.column_names)
+
+
+def _report(
+    registry: Registry, version: Version, found: Mapping[str, Estimate], scored_on: dt.date, day: dt.date
+) -> None:
+    """To the run that trained the version, by how many days old it was when it scored."""
+    values = {}
+    for name, each in found.items():
+        values |= {f"realised_{name}": each.value, f"realised_{name}_low": each.low, f"realised_{name}_high": each.high}
+    registry.report(version, values, day, (scored_on - version.training_day).days)
