@@ -28,7 +28,7 @@ def intervals(
     :param inflated: measures, not below 0, that noise makes larger, as it does any distance from the truth. A resample
         is noisier than the sample, so what it adds to the square is taken off (basic bootstrap: Davison and Hinkley
         1997, 5.2; on squares, where noise adds up). The interval holds the estimate; it holds the truth in about 85% to
-        100% of simulated samples, against 91% to 96% for the others.
+        100% of simulated samples, that of other measures in 88% to 97%.
     """
     rng = np.random.default_rng(seed)
     part = np.arange(rows) if rows <= MOST_ROWS else np.sort(rng.choice(rows, MOST_ROWS, replace=False))

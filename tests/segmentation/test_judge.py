@@ -254,7 +254,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 @pytest.mark.parametrize("slope", [1.0, 0.7])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(slope):
-    """Of 100 intervals of 95%, at least 86 hold it, but for one chance in a thousand; calibration error's are coarser."""
+    """At least 86 of 100, but for one chance in a thousand if it is 95%; the calibration error's are coarser."""
     truth = judge.judge(*customers(500_000, seed=99, digits=9, slope=slope))
     if slope == 1:
         truth["calibration_error"] = 0
