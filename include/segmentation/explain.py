@@ -1,0 +1,219 @@
+"""
+What each feature adds to a prediction: contributions that sum to the calibrated logit, or to the amount.
+
+By kind of model, each as Shapley values where that is affordable:
+
+- linear: coefficient x (value - mean), the interventional Shapley values (Lundberg and Lee 2017, "A Unified Approach to
+  Interpreting Model Predictions", NeurIPS 30), from the means that the encoder took of the training examples;
+- XGBoost and LightGBM: exact TreeSHAP (Lundberg et al. 2020, "From Local Explanations to Global Understanding with
+  Explainable AI for Trees", Nature Machine Intelligence 2) as long as trees x leaves x depth^2 is at most `EXACT_WORK`,
+  the order of its cost a row: 220 trees of depth 3 are below it, 100 of depth 4 above. Beyond it, along paths;
+- other trees, and those: along the path from root to leaf, how each split moves the mean (Saabas 2014, "Interpreting
+  Random Forests"), looked up by leaf.
+
+What adds up to a logarithm or a share is brought to the scale of the ensemble by the slope between the mean prediction
+and this one (the rescale rule of Shrikumar, Greenside and Kundaje 2017, "Learning Important Features Through
+Propagating Activation Differences", ICML), so it still sums to it. Members count by their weight, columns that were
+made from one feature count together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, log2
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightgbm import LGBMModel
+from scipy import sparse
+from scipy.special import logit
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, TweedieRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from xgboost import DMatrix, XGBModel
+
+from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
+
+EXACT_WORK = 16_000
+LOGIT, LOG, SHARE, AMOUNT = "logit", "log", "share", "amount"  # what the contributions to a member add up to
+_LOG_LINKS = ("reg:tweedie", "reg:gamma", "count:poisson", "tweedie", "gamma", "poisson")
+_LEAST_SHARE = 1e-6  # as the ensemble has it
+
+
+class NotExplainedError(TypeError):
+    """A member of an ensemble is of a kind whose contributions are not known here."""
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each feature adds for each row: `base + values.sum(axis=1)` is the ensemble's logit, or its amount.
+
+    :param columns: names of the features, in the order of the ensemble's members.
+    :param values: shape (n, features).
+    """
+
+    columns: tuple[str, ...]
+    base: float
+    values: np.ndarray
+
+
+def contributions(ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.DataFrame) -> Contributions:
+    """The contributions of every feature that a member uses.
+
+    :param inputs: as `preparation.inputs` makes them, shape (n, features).
+    :raises NotExplainedError: a member is none of the kinds above.
+    """
+    is_amount = isinstance(ensemble, AmountEnsemble)
+    parts = []
+    for (_, member), weight in zip(ensemble.members_, ensemble.weights_, strict=True):
+        encoder = member.named_steps["encode"]
+        found = _of_estimator(member[-1], member[:-1].transform(inputs), encoder.means_)
+        base, values = _rescaled(*found, AMOUNT if is_amount else LOGIT)
+        parts.append((weight * base, weight * values, encoder.sources_))
+    columns = tuple(dict.fromkeys(source for _, _, sources in parts for source in sources))
+    factor = ensemble.factor if is_amount else ensemble.slope
+    total = np.zeros((len(inputs), len(columns)))
+    for _, values, sources in parts:
+        total += values @ _collector(sources, columns)
+    base = factor * sum(base for base, _, _ in parts) + (0.0 if is_amount else ensemble.intercept)
+    return Contributions(columns, base, factor * total)
+
+
+def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarray) -> tuple[float, np.ndarray, str]:
+    """(base, what each column of the matrix adds, what it adds up to)."""
+    match estimator:
+        case LogisticRegression() | TweedieRegressor():
+            coefficients = estimator.coef_.ravel()
+            base = float(np.ravel(estimator.intercept_)[0] + means @ coefficients)
+            if isinstance(estimator, LogisticRegression):
+                return base, (matrix - means) * coefficients, LOGIT
+            is_log = estimator.link == "log" or (estimator.link == "auto" and estimator.power > 0)
+            return base, (matrix - means) * coefficients, LOG if is_log else AMOUNT
+        case XGBModel():
+            booster, depth = estimator.get_booster(), estimator.max_depth or 6
+            is_exact = booster.num_boosted_rounds() * 2**depth * depth**2 <= EXACT_WORK
+            found = booster.predict(DMatrix(matrix), pred_contribs=True, approx_contribs=not is_exact)
+            return float(found[0, -1]), found[:, :-1], _boosted(estimator, estimator.objective)
+        case LGBMModel():
+            return *_of_lightgbm(estimator, matrix), _boosted(estimator, estimator.objective_)
+        case RandomForestClassifier() | RandomForestRegressor() | DecisionTreeClassifier() | DecisionTreeRegressor():
+            is_forest = hasattr(estimator, "estimators_")
+            base, paths = _paths_of_trees(estimator)
+            found = _along_paths(estimator.apply(matrix).reshape(len(matrix), -1), paths)
+            trees = len(estimator.estimators_) if is_forest else 1
+            return base / trees, found / trees, SHARE if is_classifier(estimator) else AMOUNT
+    raise NotExplainedError(f"it is not known what the columns add to a {type(estimator).__name__}")
+
+
+def _boosted(estimator: BaseEstimator, objective: str) -> str:
+    return LOGIT if is_classifier(estimator) else LOG if objective in _LOG_LINKS else AMOUNT
+
+
+def _rescaled(base: float, values: np.ndarray, scale: str, wanted: str) -> tuple[float, np.ndarray]:
+    """Contributions to a logarithm or a share as contributions to an amount or a logit."""
+    if scale == wanted:
+        return base, values
+    total = base + values.sum(axis=1, dtype="float64")
+    ends = [np.exp(each) if scale == LOG else _logit(each) for each in (total, np.array([base]))]
+    away = total - base
+    is_apart = np.abs(away) > 1e-9
+    slope = np.divide(ends[0] - ends[1], away, out=np.zeros_like(away), where=is_apart)
+    return float(ends[1][0]), values * slope[:, None]
+
+
+def _logit(share: np.ndarray) -> np.ndarray:
+    return logit(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
+
+
+def _collector(sources: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    """Shape (len(sources), len(columns)): 1 where a column of a matrix was made from a feature."""
+    return (np.array(sources, dtype=object)[:, None] == np.array(columns, dtype=object)).astype("float64")
+
+
+def _of_lightgbm(estimator: LGBMModel, matrix: np.ndarray) -> tuple[float, np.ndarray]:
+    trees, leaves = estimator.booster_.num_trees(), estimator.num_leaves
+    depth = estimator.max_depth if estimator.max_depth > 0 else ceil(log2(leaves)) + 2
+    if trees * min(leaves, 2**depth) * depth**2 <= EXACT_WORK:
+        found = estimator.predict(matrix, pred_contrib=True)
+        return float(found[0, -1]), found[:, :-1]
+    base, paths = _paths_of_lightgbm(estimator)
+    return base, _along_paths(estimator.predict(matrix, pred_leaf=True).reshape(len(matrix), -1), paths)
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """What the path to each leaf of each tree adds: row `offsets[tree] + leaf` of `added`, (leaves, columns)."""
+
+    offsets: np.ndarray
+    added: sparse.csr_matrix
+
+
+def _along_paths(leaves: np.ndarray, paths: _Paths) -> np.ndarray:
+    """Shape (n, columns), summed over the trees.
+
+    :param leaves: the leaf that a row is in, shape (n, trees).
+    """
+    rows, trees = leaves.shape
+    places = (leaves + paths.offsets).astype("int64").ravel()
+    reached = sparse.csr_matrix(
+        (np.ones(rows * trees), places, np.arange(0, rows * trees + 1, trees)), (rows, paths.added.shape[0])
+    )
+    return (reached @ paths.added).toarray()
+
+
+@lru_cache(maxsize=16)
+def _paths_of_trees(estimator: Any) -> tuple[float, _Paths]:
+    """The sum of the means at the roots of scikit-learn's trees, and what the paths add to it."""
+    bases, parts, offsets = 0.0, [], [0]
+    for each in getattr(estimator, "estimators_", [estimator]):
+        tree = each.tree_
+        means = tree.value[:, 0, -1] / (tree.value[:, 0].sum(axis=1) if is_classifier(estimator) else 1)
+        parent = np.full(tree.node_count, -1)
+        for child in (tree.children_left, tree.children_right):
+            parent[child[child >= 0]] = np.flatnonzero(child >= 0)
+        leaves = np.arange(tree.node_count)
+        parts.append(_added(leaves, parent, tree.feature, means, estimator.n_features_in_))
+        bases += float(means[0])
+        offsets.append(offsets[-1] + tree.node_count)
+    return bases, _Paths(np.array(offsets[:-1]), sparse.vstack(parts, format="csr"))
+
+
+@lru_cache(maxsize=16)
+def _paths_of_lightgbm(estimator: LGBMModel) -> tuple[float, _Paths]:
+    bases, parts, offsets = 0.0, [], [0]
+    for each in estimator.booster_.dump_model()["tree_info"]:
+        means, features, parent, leaves = [], [], [], {}
+        waiting = [(each["tree_structure"], -1)]
+        while waiting:
+            node, above = waiting.pop()
+            parent.append(above)
+            features.append(node.get("split_feature", -1))
+            means.append(node.get("internal_value", node.get("leaf_value")))
+            if "split_feature" in node:
+                waiting += [(node[side], len(means) - 1) for side in ("left_child", "right_child")]
+            else:
+                leaves[node.get("leaf_index", 0)] = len(means) - 1
+        at = np.array([leaves[leaf] for leaf in range(len(leaves))])
+        parts.append(_added(at, np.array(parent), np.array(features), np.array(means), estimator.n_features_in_))
+        bases += means[0]
+        offsets.append(offsets[-1] + len(at))
+    return bases, _Paths(np.array(offsets[:-1]), sparse.vstack(parts, format="csr"))
+
+
+def _added(
+    leaves: np.ndarray, parent: np.ndarray, features: np.ndarray, means: np.ndarray, columns: int
+) -> sparse.csr_matrix:
+    """What each step down to a node adds to the column that the step is decided by, shape (leaves, columns)."""
+    rows, at, added = [], [], []
+    places, nodes = np.arange(len(leaves)), leaves
+    while len(nodes):
+        below = parent[nodes] >= 0
+        places, nodes = places[below], nodes[below]
+        rows.append(places)
+        at.append(features[parent[nodes]])
+        added.append(means[nodes] - means[parent[nodes]])
+        nodes = parent[nodes]
+    entries = (np.concatenate(added), (np.concatenate(rows), np.concatenate(at)))
+    return sparse.coo_matrix(entries, (len(leaves), columns)).tocsr()
