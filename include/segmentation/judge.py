@@ -39,7 +39,7 @@ def judge(
     :param spend_falls: a positive spends less, as with churn: the best tenth by spend is the least probable one.
     :raises ValueError: no rows, unequal lengths, or numbers that are none.
     """
-    actual, probability, spend = _checked(actual, probability, spend)
+    actual, probability, spend = checked(actual, probability, spend)
     return Probabilities(actual, probability, spend, threshold, spend_falls).measure(np.ones(len(actual)))
 
 
@@ -54,7 +54,7 @@ def intervals(
     seed: int = 0,
 ) -> dict[str, float]:
     """95% intervals of what `judge` measures: `auc_low`, `auc_high` and so on; see `bootstrap`."""
-    actual, probability, spend = _checked(actual, probability, spend)
+    actual, probability, spend = checked(actual, probability, spend)
 
     def make(rows: np.ndarray) -> bootstrap.Measure:
         part = None if spend is None else spend[rows]
@@ -81,8 +81,8 @@ def gain(
 
     :raises ValueError: as `judge`.
     """
-    actual, new, spend = _checked(actual, new, spend)
-    old = _checked(actual, old, spend)[1]
+    actual, new, spend = checked(actual, new, spend)
+    old = checked(actual, old, spend)[1]
     names = ["auc", "average_precision", "log_loss", "brier", "lift_top_tenth"]
     names += [] if spend is None else ["spend_share_top_tenth"]
 
@@ -105,7 +105,7 @@ def judge_amounts(actual: np.ndarray, predicted: np.ndarray) -> dict[str, float]
 
     :raises ValueError: no rows, unequal lengths, or numbers that are none.
     """
-    actual, predicted = _checked_amounts(actual, predicted)
+    actual, predicted = checked_amounts(actual, predicted)
     return Amounts(actual, predicted).measure(np.ones(len(actual)))
 
 
@@ -113,7 +113,7 @@ def amount_intervals(
     actual: np.ndarray, predicted: np.ndarray, *, rounds: int = 200, seed: int = 0
 ) -> dict[str, float]:
     """95% intervals of what `judge_amounts` measures: `mae_low`, `mae_high` and so on."""
-    actual, predicted = _checked_amounts(actual, predicted)
+    actual, predicted = checked_amounts(actual, predicted)
     return bootstrap.intervals(
         lambda rows: Amounts(actual[rows], predicted[rows]).measure,
         len(actual),
@@ -130,8 +130,8 @@ def amount_gain(
 
     Of `mae`, `rmse`, `spearman`, `mean_tweedie_deviance` and `spend_share_top_tenth`.
     """
-    actual, new = _checked_amounts(actual, new)
-    old = _checked_amounts(actual, old)[1]
+    actual, new = checked_amounts(actual, new)
+    old = checked_amounts(actual, old)[1]
     names = ["mae", "rmse", "spearman", "mean_tweedie_deviance", "spend_share_top_tenth"]
 
     def make(rows: np.ndarray) -> bootstrap.Measure:
@@ -155,8 +155,8 @@ def _named(name: str, found: dict[str, float], ends: dict[str, float]) -> list[t
     return [(name, found[name]), *((f"{name}_{end}", ends[f"{name}_{end}"]) for end in ("low", "high"))]
 
 
-def _checked(
-    actual: np.ndarray, probability: np.ndarray, spend: np.ndarray | None
+def checked(
+    actual: np.ndarray, probability: np.ndarray, spend: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """As floats.
 
@@ -172,7 +172,11 @@ def _checked(
     return actual, probability, spend
 
 
-def _checked_amounts(actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_amounts(actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As floats.
+
+    :raises ValueError: says what they are not.
+    """
     actual, predicted = _rows(actual, "actual amounts"), _rows(predicted, "predicted amounts")
     _same_length(actual, predicted)
     return actual, predicted
