@@ -171,10 +171,10 @@ def candidates(
         color = "C7" if name == baseline else "C0"
         axes.scatter(folds.loc[name], np.full(folds.shape[1], place), s=12, color=color, alpha=0.5, linewidths=0)
         axes.errorbar(means[name], place, xerr=spreads[name], color=color, marker="o", capsize=3)
-    if best in means:
+    if np.isfinite(means.get(best, np.nan)):
         ring = {"s": 200, "facecolor": "none", "edgecolor": "C3", "zorder": 3}
         axes.scatter(means[best], folds.index.get_loc(best), label=f"chosen: {means[best]:.4f}", **ring)
-    if baseline in means:
+    if np.isfinite(means.get(baseline, np.nan)):
         axes.axvline(means[baseline], color="C7", linestyle=":", label=f"baseline: {means[baseline]:.4f}")
     labels = [name if np.isfinite(means[name]) else f"{name} (no score)" for name in folds.index]
     axes.set_yticks(range(len(folds)), labels)

@@ -110,11 +110,11 @@ def calibration(actual: np.ndarray, probability: np.ndarray, before: np.ndarray 
 
     :param before: the probabilities of the same rows before calibration.
     """
-    actual, probability, before = judge.checked(actual, probability, before)
+    actual, probability, _ = judge.checked(actual, probability)
     figure = Figure(figsize=(5.5, 6.5), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     axes.set_title("Calibration on the test cutoff")
-    drawn = {} if before is None else {"before calibration": (before, "C1", "s")}
+    drawn = {} if before is None else {"before calibration": (judge.checked(actual, before)[1], "C1", "s")}
     drawn["after calibration" if drawn else "model"] = (probability, "C0", "o")
     limit = 0.0
     for name, (scores, color, marker) in drawn.items():

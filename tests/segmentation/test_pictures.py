@@ -119,6 +119,11 @@ def test_probabilities_that_are_none_are_refused(draw):
         draw(EVERY_THIRD, np.full(ROWS, np.nan))
 
 
+def test_probabilities_before_calibration_that_are_none_are_refused():
+    with pytest.raises(ValueError, match=r"probabilities from 0 to 2\.99, not within 0\.\.1"):
+        pictures.calibration(LUCK, RISING, 3 * RISING)
+
+
 def test_spend_that_is_not_known_is_refused():
     with pytest.raises(ValueError, match="300 of 300 spend are missing"):
         pictures.gain(LUCK, RISING, np.full(ROWS, np.nan))
@@ -263,5 +268,7 @@ def test_candidates_are_in_order_and_the_chosen_and_the_baseline_are_marked(less
 
 
 def test_a_candidate_without_a_score_comes_last_and_says_so():
-    (axes,) = model_pictures.candidates({"broken": [np.nan], "a": [0.6]}, "a").axes
+    figure = model_pictures.candidates({"broken": [np.nan], "a": [0.6]}, "a", "broken")
+    (axes,) = figure.axes
+    assert names(figure.legends[0].get_texts()) == ["chosen: 0.6000"]
     assert names(axes.get_yticklabels()) == ["a", "broken (no score)"]
