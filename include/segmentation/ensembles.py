@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 _LEAST_PROBABILITY = 1e-6  # of a member: no single one can rule anything out
+_LEAST_SLOPE = 1e-3  # below, nothing that the members say holds later in time; better as they are than turned round
 
 
 class _Mean(BaseEstimator):
@@ -73,8 +74,8 @@ class ProbabilityEnsemble(ClassifierMixin, _Mean):
         """The members' mean before calibration, shape (n,)."""
         total = np.zeros(len(X))
         for (_, member), weight in zip(self.members_, self.weights_, strict=True):
-            probability = member.predict_proba(X)[:, 1].astype("float64")
-            total += weight * logit(np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
+            if weight:
+                total += weight * member_logit(member.predict_proba(X)[:, 1])
         return total
 
     def decision_function(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
@@ -88,6 +89,11 @@ class ProbabilityEnsemble(ClassifierMixin, _Mean):
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
         return (self.decision_function(X) >= 0).astype(int)
+
+
+def member_logit(probability: np.ndarray) -> np.ndarray:
+    """A member's probabilities as logits that nothing is certain in, shape (n,)."""
+    return logit(np.clip(probability.astype("float64"), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
 
 
 class AmountEnsemble(RegressorMixin, _Mean):
@@ -109,22 +115,42 @@ class AmountEnsemble(RegressorMixin, _Mean):
         return self.factor * total
 
 
-def calibration(mean_logits: np.ndarray, actual: np.ndarray, prior_rows: float = 50.0) -> tuple[float, float]:
-    """(slope, intercept) that make probabilities true on rows which their members have not learnt from.
+def stacked(
+    logits: np.ndarray, actual: np.ndarray, cutoffs: np.ndarray, prior_rows: float, prior_cutoffs: float
+) -> tuple[list[float], float, float]:
+    """(weights, slope, intercept) of a mean of members that makes its probabilities sharp and true.
 
-    Maximum likelihood, with a weak pull towards (1, 0), so that few rows change little; the slope stays above 0.
+    Stacking with weights of 0 or more (Wolpert 1992; Breiman 1996, "Stacked Regressions"): the maximum likelihood of
+    `actual` by `intercept of the cutoff + sum of weight * logit`, pulled towards equal weights of sum 1, so that few
+    rows change little. For one member it is Platt's (1999) calibration.
 
-    :param mean_logits: shape (n,).
-    :param actual: outcomes, bool of shape (n,), both of them present.
-    :param prior_rows: how many rows the pull counts for.
+    Seasons lift and lower whole cutoffs, so customers of one cutoff are not independent: the intercept is the mean of
+    the cutoffs' own, pulled towards 0 as if there were `prior_cutoffs` more without any.
+
+    :param logits: of the members, shape (n, members), on rows that they have not learnt from.
+    :param actual: outcomes, bool of shape (n,).
+    :param cutoffs: the day that each row looks back from, shape (n,).
+    :param prior_rows: how many rows the pull to equal weights counts for.
     """
-    center = np.concatenate([mean_logits, np.repeat(mean_logits, 2)])
-    share = expit(mean_logits)
-    outcomes = np.concatenate([actual.astype(int), np.ones(len(actual), int), np.zeros(len(actual), int)])
-    pull = prior_rows / max(len(actual), 1)
-    weights = np.concatenate([np.ones(len(actual)), pull * share, pull * (1 - share)])
-    outcomes[len(actual) :] = np.tile([1, 0], len(actual))
-    weights[len(actual) :] = np.column_stack([pull * share, pull * (1 - share)]).ravel()
-    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(center[:, None], outcomes, weights)
-    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return (slope, intercept) if slope > 0 else (1.0, 0.0)
+    days, place = np.unique(cutoffs, return_inverse=True)
+    members, equal = logits.shape[1], np.full(logits.shape[1], 1 / logits.shape[1])
+    signs = np.where(actual, 1.0, -1.0)
+    spread = max(float(np.mean(np.var(logits, axis=0))), 1e-6)
+    pull = prior_rows * 0.25 * spread  # a row's information on a weight is at most p(1-p) = 1/4 times the spread
+
+    def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, intercepts = free[:members], free[members:]
+        margin = signs * (intercepts[place] + logits @ weights)
+        off, apart = -signs * expit(-margin), weights - equal
+        value = np.logaddexp(0, -margin).sum() + pull / 2 * (apart @ apart) + 0.5 * (intercepts @ intercepts)
+        slopes = [logits.T @ off + pull * apart, np.bincount(place, off, len(days)) + intercepts]
+        return float(value) / len(signs), np.concatenate(slopes) / len(signs)
+
+    begin = np.concatenate([equal, np.zeros(len(days))])
+    bounds = [(0.0, None)] * members + [(None, None)] * len(days)
+    found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B").x
+    slope = float(found[:members].sum())
+    if slope < _LEAST_SLOPE:
+        return [float(weight) for weight in equal], 1.0, 0.0
+    intercept = float(found[members:].sum() / (len(days) + prior_cutoffs))
+    return [float(weight / slope) for weight in found[:members]], slope, intercept
