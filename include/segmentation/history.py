@@ -177,6 +177,7 @@ def ensure_schema(dsn: str) -> None:
     scripts = (
         sql.read("history", "schema"),
         sql.read("performance", "performance"),
+        sql.read("drift", "drift"),
         sql.read("quality", "results"),
         sql.read("quarantine", "rows"),
     )

@@ -99,21 +99,38 @@ def read(lake: str, table: str, day: dt.date, columns: list[str] | None = None) 
         return file.read(columns=columns)
 
 
+def read_where(lake: str, table: str, day: dt.date, columns: list[str], where: list[tuple]) -> pa.Table:
+    """Like `read`, only the rows that meet conditions such as `("as_of_date", "=", day)`.
+
+    :raises MissingDayError: naming table and day.
+    """
+    filesystem, plain = fsspec.core.url_to_fs(existing(lake, table, day))
+    with filesystem.open(plain, "rb") as file:
+        return pq.read_table(file, columns=columns, filters=where)
+
+
+def columns(lake: str, table: str, day: dt.date) -> list[str]:
+    """The names of the columns of a table's day.
+
+    :raises MissingDayError: naming table and day.
+    """
+    with open_parquet(lake, table, day) as file:
+        return file.schema_arrow.names
+
+
 def has(lake: str, table: str, day: dt.date) -> bool:
     """Whether the lake has a table's day."""
     filesystem, plain = fsspec.core.url_to_fs(path(lake, table, day))
     return filesystem.exists(plain)
 
 
-def first_row(lake: str, table: str, day: dt.date) -> dict[str, Any]:
-    """The first row of a table's day: for what is the same in all rows. Empty where there is no row.
+def first_value(lake: str, table: str, day: dt.date, column: str) -> Any:
+    """A column of the first row of a table's day: for what is the same in all rows. None where there is no row.
 
     :raises MissingDayError: naming table and day.
     """
     with open_parquet(lake, table, day) as file:
-        for batch in file.iter_batches(1):
-            return batch.to_pylist()[0]
-    return {}
+        return next((batch[0][0].as_py() for batch in file.iter_batches(1, columns=[column])), None)
 
 
 def open_parquet(lake: str, table: str, day: dt.date) -> pq.ParquetFile:

@@ -212,3 +212,17 @@ def _swarm(values: np.ndarray, bins: int = 100) -> np.ndarray:
     within = pd.Series(values).groupby(bin).cumcount().to_numpy()
     heights = np.ceil(within / 2) * np.where(within % 2, 1, -1)
     return 0.4 * heights / max(np.abs(heights).max(), 20)
+
+
+def drift(title: str, names: Sequence[str], indices: Sequence[float], thresholds: Sequence[float]) -> Figure:
+    """A bar per column: its population stability index, red where that is above the column's threshold, a tick."""
+    figure, axes = canvas(title, 9, 1.5 + 0.25 * len(names))
+    colors = ["C3" if index > limit else "C0" for index, limit in zip(indices, thresholds, strict=True)]
+    axes.bar_label(axes.barh(list(names), list(indices), color=colors), fmt="%.2f", padding=3, fontsize=7)
+    axes.plot(list(thresholds), list(names), "|", color="black", markersize=10, label="threshold")
+    axes.axvline(0.1, color="grey", linestyle=":", label="0.1: nothing has changed below")
+    axes.invert_yaxis()
+    axes.set_xlabel("population stability index")
+    axes.margins(x=0.1, y=0.02)
+    axes.legend(loc="lower right")
+    return figure

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from segmentation import engine, history, judge, lake, outcomes, settings, sql, tables, warehouse
+from segmentation.fairness import wilson
 from segmentation.registry import Registry, Version
 from segmentation.settings import Stores
 
@@ -54,7 +55,9 @@ def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
         if reason:
             told |= {target.model: reason for target in targets}
             continue
-        versions = json.loads(lake.first_row(stores.lake, tables.CUSTOMER_SCORES, scored_on)["model_versions"])
+        versions = json.loads(
+            lake.first_value(stores.lake, tables.CUSTOMER_SCORES, scored_on, "model_versions") or "{}"
+        )
         scored, gone = _scored(scored_on, day, stores)
         for target in targets:
             if target.model not in versions:
@@ -130,16 +133,8 @@ def _scored(scored_on: dt.date, day: dt.date, stores: Stores) -> tuple[pd.DataFr
 
 
 def _rate(actual: pd.Series) -> Estimate:
-    """A rate and its interval (Wilson 1927).
-
-    >>> rate = _rate(pd.Series([1, 1, 0, 0, 0, 0, 0, 0, 0, 0]))
-    >>> rate.value, round(rate.low, 3), round(rate.high, 3)
-    (0.2, 0.057, 0.51)
-    """
-    z, rows, rate = _NORMAL_95, len(actual), float(actual.mean())
-    centre, whole = rate + z * z / (2 * rows), 1 + z * z / rows
-    spread = z * math.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows))
-    return Estimate(rate, (centre - spread) / whole, (centre + spread) / whole)
+    share = float(actual.mean())
+    return Estimate(share, *wilson(share, len(actual), _NORMAL_95))
 
 
 def _rows(

@@ -204,6 +204,15 @@ class Registry:
         ]
         self._client.log_batch(version.run_id, metrics=metrics)
 
+    def attach(self, version: Version, name: str, content) -> None:
+        """Adds a file to the run that trained a version, or replaces it: a text, or a matplotlib figure."""
+        log = self._client.log_text if isinstance(content, str) else self._client.log_figure
+        log(version.run_id, content, name)
+
+    def last_training(self, model: str) -> dt.date | None:
+        """The newest training day of all versions of a model, promoted or not; None: there is no version."""
+        return max((version.training_day for version in self._versions(model)), default=None)
+
     def _champion(self, model: str) -> Version | None:
         try:
             return _version(self._client.get_model_version_by_alias(model, CHAMPION))
@@ -214,10 +223,14 @@ class Registry:
             raise
 
     def _promoted(self, model: str) -> Sequence[Version]:
+        return [version for version in self._versions(model) if version.tags.get("promoted") == "true"]
+
+    def _versions(self, model: str) -> Sequence[Version]:
         found, token = [], None
         while True:
             page = self._client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
-            found += [_version(each) for each in page if each.tags.get("promoted") == "true"]
+            # One whose registration broke off has no training day.
+            found += [_version(each) for each in page if "training_day" in each.tags]
             token = page.token
             if not token:
                 return found

@@ -155,6 +155,7 @@ class Training(_Group):
     validations: int = Field(3, ge=1, description="cutoffs that candidates are compared at, the newest before the test")
     forest_rows: int = Field(30_000, ge=1_000, description="examples that each tree of a forest sees, at most")
     stacking_rows: float = Field(300, gt=0, description="rows that the equal weights of a blend's members count for")
+    stacking_cutoffs: float = Field(4, ge=0, description="cutoffs that an intercept of 0 counts for: see ensembles")
     threads: int = Field(2, ge=1, description="of the libraries that learn in parallel")
     selection_rows: int = Field(50_000, ge=1_000, description="rows that features are measured and selected on")
     selection_bins: int = Field(10, ge=2, le=100, description="equally filled bins that a number is measured in")
@@ -201,6 +202,7 @@ class Score(_Group):
     high_churn_probability: float = Field(0.70, gt=0, lt=1)
     medium_churn_probability: float = Field(0.40, gt=0, lt=1)
     batch_rows: int = Field(100_000, ge=1)
+    threads: int = Field(2, ge=1, description="models that predict at the same time")
 
     @model_validator(mode="after")
     def _order(self):
@@ -225,6 +227,26 @@ class Performance(_Group):
     rounds: int = Field(100, ge=20, description="resamples behind an interval")
 
 
+class Drift(_Group):
+    """From when on the customers count as others than those that training saw; see `distributions`."""
+
+    bins: int = Field(10, ge=2, le=100, description="equally filled bins of a number, besides one for what is missing")
+    least_level_share: float = Field(0.01, ge=0, lt=1, description="levels of a category below it are put together")
+    same_within: float = Field(0.05, ge=0, lt=0.5, description="frequent values: part of the span of the middle 80%")
+    least_index: float = Field(0.25, gt=0, description="stability index below which a column has not drifted")
+    by_chance: float = Field(0.001, gt=0, lt=0.5, description="how often chance may pass a column's threshold")
+
+
+class Retrain(_Group):
+    """When the models are trained before their time."""
+
+    max_rank_shortfall: float = Field(0.03, ge=0, description="AUC, or Spearman's correlation, below what was promised")
+    max_calibration_error: float = Field(0.05, gt=0, description="of realised probabilities")
+    max_total_off: float = Field(0.25, gt=0, description="of expected spend, as a share of what was spent")
+    most_drifted_share: float = Field(0.05, gt=0, le=1, description="of the features; one score is enough")
+    min_days: int = Field(3, ge=1, description="between two trainings, or two requests for one")
+
+
 class Settings(BaseSettings):
     """All groups. Read once per process; tests make their own."""
 
@@ -244,6 +266,8 @@ class Settings(BaseSettings):
     score: Score = Score()
     publish: Publish = Publish()
     performance: Performance = Performance()
+    drift: Drift = Drift()
+    retrain: Retrain = Retrain()
 
 
 def data_docs_of(lake: str) -> str:

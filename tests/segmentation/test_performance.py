@@ -4,14 +4,12 @@ import datetime as dt
 import json
 import math
 
-import numpy as np
-import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from segmentation import features, lake, performance, tables, warehouse
 from segmentation.registry import Registry
 from tests import frames
+from tests.versions import register
 
 SCORED = frames.DAY
 NEAR, FAR = SCORED + dt.timedelta(days=30), SCORED + dt.timedelta(days=90)
@@ -29,17 +27,8 @@ SINCE = [
 ]
 
 
-def trained(stores, model: str) -> str:
-    """A version whose training promised something."""
-    inputs = pd.DataFrame({"x": [0.0, 1.0]})
-    fitted = LogisticRegression().fit(inputs, np.array([0, 1]))
-    with Registry(stores.registry).training(model, TRAINED) as run:
-        run.metrics(PROMISE)
-        return run.register(model, fitted, inputs, fitted.predict(inputs), {})
-
-
 def scored(stores, models: list[str]) -> None:
-    versions = json.dumps({model: trained(stores, model) for model in models})
+    versions = json.dumps({model: register(stores, model, TRAINED, PROMISE) for model in models})
     rows = [
         {
             "customer_id": key,
