@@ -34,6 +34,7 @@ from sklearn.linear_model import LogisticRegression, TweedieRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from xgboost import DMatrix, XGBModel
 
+from segmentation.baselines import KnownAmount, LimitedAmount
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 
 EXACT_WORK = 16_000
@@ -68,10 +69,15 @@ def contributions(ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.Dat
     is_amount = isinstance(ensemble, AmountEnsemble)
     parts = []
     for (_, member), weight in zip(ensemble.members_, ensemble.weights_, strict=True):
+        if not weight:
+            continue
         encoder = member.named_steps["encode"]
-        found = _of_estimator(member[-1], member[:-1].transform(inputs), encoder.means_)
-        base, values = _rescaled(*found, AMOUNT if is_amount else LOGIT)
-        parts.append((weight * base, weight * values, encoder.sources_))
+        matrix = np.asarray(member[:-1].transform(inputs))
+        base, values = _rescaled(
+            *_of_estimator(member[-1], matrix, getattr(encoder, "means_", None)), AMOUNT if is_amount else LOGIT
+        )
+        sources = getattr(encoder, "sources_", member.named_steps["select"].columns_)
+        parts.append((weight * base, weight * values, sources))
     columns = tuple(dict.fromkeys(source for _, _, sources in parts for source in sources))
     factor = ensemble.factor if is_amount else ensemble.slope
     total = np.zeros((len(inputs), len(columns)))
@@ -104,6 +110,11 @@ def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarra
             found = _along_paths(estimator.apply(matrix).reshape(len(matrix), -1), paths)
             trees = len(estimator.estimators_) if is_forest else 1
             return base / trees, found / trees, SHARE if is_classifier(estimator) else AMOUNT
+        case LimitedAmount():
+            base, values = _rescaled(*_of_estimator(estimator.regressor_, matrix, means), AMOUNT)
+            return estimator.unit_ * base, estimator.unit_ * values, AMOUNT
+        case KnownAmount():
+            return estimator.unknown_, (estimator.predict(matrix) - estimator.unknown_)[:, None], AMOUNT
     raise NotExplainedError(f"it is not known what the columns add to a {type(estimator).__name__}")
 
 

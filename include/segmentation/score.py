@@ -22,9 +22,10 @@ def score_customers(day: dt.date, scored_at: dt.datetime, stores: Stores) -> dic
     :param scored_at: goes into the rows; passed in like every time.
     :returns: `rows` and `model_versions`.
     :raises registry.NoModelError: no promoted model was trained on or before the day.
+    :raises registry.UnreachableError: MLflow is down, and the lake does not know what it would say.
     """
     config = settings.load().score
-    champions = scoring.load_champions(Registry(stores.registry), day)
+    champions = scoring.load_champions(Registry(stores.registry), day, stores.lake, scored_at)
     limits = scoring.value_limits(
         lake.read(stores.lake, tables.CUSTOMER_FEATURES, day, ["orders_count", "spend_365d"]), config
     )

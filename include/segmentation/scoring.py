@@ -1,34 +1,51 @@
 """
 How a batch of features becomes scores: the models of a day, and one function from features to published columns.
 
-Used for the daily scores, and before a promotion for what it would change.
+Used for the daily scores, and before a promotion for what it would change. How a score, its band and its reasons come
+about: docs/scoring.md.
 """
 
 import datetime as dt
 import json
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from segmentation import settings, tables
+from segmentation import explain, model_cache, preparation, reasons, settings, tables
 from segmentation.registry import NoModelError, Registry, Version
+
+log = logging.getLogger(__name__)
+
+_MOST_MONEY = 999_999_999_999.99  # that the column holds
 
 
 @dataclass(frozen=True)
 class Champions:
-    """The models that score a day: the segments, and one classifier per target that could be trained."""
+    """The models that score a day: the segments, and one estimator per target that could be trained.
+
+    Each with the version it is and the metadata it was registered with.
+    """
 
     segments: tuple[Version, Any, dict[str, Any]]
-    classifiers: dict[str, tuple[Version, Any, dict[str, Any]]]
+    targets: dict[str, tuple[Version, Any, dict[str, Any]]]
 
     @property
     def versions(self) -> dict[str, str]:
         """Registered model name -> version."""
-        chosen = [self.segments[0], *(version for version, _, _ in self.classifiers.values())]
+        chosen = [self.segments[0], *(version for version, _, _ in self.targets.values())]
         return {version.model: version.version for version in chosen}
+
+    @property
+    def columns(self) -> list[str]:
+        """The features that the targets' models take, each once."""
+        return list(dict.fromkeys(name for _, _, metadata in self.targets.values() for name in metadata["columns"]))
 
 
 @dataclass(frozen=True)
@@ -39,23 +56,40 @@ class ValueLimits:
     medium: float
 
 
-def load_champions(registry: Registry, day: dt.date) -> Champions:
-    """Resolves every model once for the day and loads it.
+def load_champions(registry: Registry, day: dt.date, lake: str, now: dt.datetime) -> Champions:
+    """Resolves every model once for the day and loads it, from the lake's copy where there is one.
 
-    A classifier may be missing only if the training that made the segments says why it was skipped.
+    While MLflow is down the versions are those that it named last; see `model_cache`.
+
+    :param now: when it was asked, for who reads the answer later.
     """
-    segments = registry.resolve(tables.SEGMENTS_MODEL, day)
-    skipped = json.loads(segments.tags.get("skipped_targets", "{}"))
-    classifiers = {}
+    versions = model_cache.resolved(lambda: resolve(registry, day), lake, day, now)
+    return champions(versions, lambda version: model_cache.load(registry, version, lake))
+
+
+def resolve(registry: Registry, day: dt.date) -> dict[str, Version]:
+    """The version of every model that scores a day.
+
+    A target may be missing only if the training that made the segments says why it was skipped.
+    """
+    versions = {tables.SEGMENTS_MODEL: registry.resolve(tables.SEGMENTS_MODEL, day)}
+    skipped = json.loads(versions[tables.SEGMENTS_MODEL].tags.get("skipped_targets", "{}"))
     for model in tables.TARGETS:
         try:
-            version = registry.resolve(model, day)
+            versions[model] = registry.resolve(model, day)
         except NoModelError:
-            if model in skipped:
-                continue
-            raise
-        classifiers[model] = (version, *registry.load(version))
-    return Champions((segments, *registry.load(segments)), classifiers)
+            if model not in skipped:
+                raise
+    return versions
+
+
+def champions(versions: Mapping[str, Version], load: Callable[[Version], tuple[Any, dict[str, Any]]]) -> Champions:
+    """The models of some versions.
+
+    :param load: gives the estimator of a version and its metadata.
+    """
+    loaded = {model: (version, *load(version)) for model, version in versions.items()}
+    return Champions(loaded.pop(tables.SEGMENTS_MODEL), loaded)
 
 
 def value_limits(spend: pa.Table, config: settings.Score) -> ValueLimits:
@@ -81,27 +115,34 @@ def score_batch(
     config: settings.Score,
 ) -> pa.RecordBatch:
     """Scores some customers: features in, rows of `tables.SEGMENT_COLUMNS` out, in the same order."""
-    is_buyer = (features["orders_count"] > 0).to_numpy()
+    rows = len(features)
+    stage = lifecycle_stage(features, config)
+    who = {
+        "everyone": np.ones(rows, bool),
+        "buyers": (features["orders_count"] > 0).to_numpy(),
+        "newcomers": np.isin(stage, ["prospect", "new"]),
+    }
+    inputs = _inputs(features, champions.columns)
+    with ThreadPoolExecutor(config.threads) as pool:
+        scores = dict(pool.map(lambda model: (model, _predicted(model, champions, inputs, who)), champions.targets))
+        told = list(pool.map(lambda each: _reasons(*each, champions, inputs), _deciding(champions, who).items()))
     columns: dict[str, Any] = {
         "customer_id": features["customer_id"],
-        "as_of_date": [day] * len(features),
-        "lifecycle_stage": lifecycle_stage(features, config),
+        "as_of_date": pa.repeat(pa.scalar(day), rows),
+        "lifecycle_stage": stage,
         "value_tier": value_tier(features, limits),
-        "model_versions": [json.dumps(champions.versions, sort_keys=True)] * len(features),
-        "scored_at": [scored_at] * len(features),
+        "model_versions": pa.repeat(pa.scalar(json.dumps(champions.versions, sort_keys=True)), rows),
+        "scored_at": pa.repeat(pa.scalar(scored_at, tables.SEGMENT_COLUMNS.field("scored_at").type), rows),
+        "reasons": _put_together(told, rows),
     }
-    columns["segment_id"], columns["segment_name"] = _segments(features, is_buyer, *champions.segments[1:])
-    for model, (_, classifier, metadata) in champions.classifiers.items():
-        inputs = features[metadata["columns"]].astype("float64")
-        probability = classifier.predict_proba(inputs)[:, 1]
-        applies = is_buyer if model == tables.CHURN.model else np.ones(len(features), bool)
-        columns[tables.TARGETS[model].score] = np.where(applies, probability, np.nan)
-    if tables.CHURN.score in columns:
-        columns["churn_risk"] = churn_risk(columns[tables.CHURN.score], config)
+    columns["segment_id"], columns["segment_name"] = _segments(features, who["buyers"], *champions.segments[1:])
+    for model, score in scores.items():
+        bands = champions.targets[model][2].get("bands")
+        columns |= _published(tables.TARGETS[model], score, bands, config)
     arrays = [
         pa.array(columns[field.name], field.type, from_pandas=True)
         if field.name in columns
-        else pa.nulls(len(features), field.type)
+        else pa.nulls(rows, field.type)
         for field in tables.SEGMENT_COLUMNS
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=tables.SEGMENT_COLUMNS)
@@ -128,12 +169,97 @@ def value_tier(features: pd.DataFrame, limits: ValueLimits) -> np.ndarray:
 
 def churn_risk(probability: np.ndarray, config: settings.Score) -> np.ndarray:
     """high, medium or low by the probability of no order in 90 days; None where there is none."""
-    rules = [
-        np.isnan(probability),
-        probability >= config.high_churn_probability,
-        probability >= config.medium_churn_probability,
-    ]
-    return np.select(rules, [None, "high", "medium"], "low")
+    return band(probability, ("high", config.high_churn_probability), ("medium", config.medium_churn_probability))
+
+
+def band(probability: np.ndarray, high: tuple[str, float], middle: tuple[str, float], rest: str = "low") -> np.ndarray:
+    """The band that a probability is in, by name; None where there is no probability.
+
+    :param high: the name of the highest band and the probability that it begins at.
+    :param middle: the same of the one below.
+    :param rest: the name of the lowest.
+    """
+    rules = [np.isnan(probability), probability >= high[1], probability >= middle[1]]
+    return np.select(rules, [None, high[0], middle[0]], rest)
+
+
+def _published(
+    target: tables.Target, score: np.ndarray, bands: Mapping[str, float] | None, config: settings.Score
+) -> dict[str, Any]:
+    """What CRMs read of a score: columns by name.
+
+    :param score: shape (n,), NaN for whom it does not apply to.
+    :param bands: where a band begins, from the model's metadata.
+    """
+    if target is tables.NEWCOMER:
+        return {target.score: band(score, ("high", bands["high"]), ("general", bands["low"]))}
+    if target is tables.SERVICE:
+        return {target.score: band(score, ("high", bands["high"]), ("medium", bands["medium"]))}
+    if target.is_amount:
+        kind = tables.SEGMENT_COLUMNS.field(target.score).type
+        money = pa.array(np.clip(score, 0, _MOST_MONEY), from_pandas=True)
+        return {target.score: pc.round(money, kind.scale).cast(kind)}
+    published = {target.score: score}
+    if target is tables.CHURN:
+        published["churn_risk"] = churn_risk(score, config)
+    return published
+
+
+def _inputs(features: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The features as the models take them, categories by number, so that no model looks at each text again."""
+    inputs = preparation.inputs(features, columns)
+    texts = [name for name in columns if inputs[name].dtype.kind != "f"]
+    return inputs.assign(**{name: inputs[name].astype("category") for name in texts})
+
+
+def _predicted(model: str, champions: Champions, inputs: pd.DataFrame, who: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The prediction for each row, NaN for whom it does not apply to, shape (n,)."""
+    target, (_, estimator, metadata) = tables.TARGETS[model], champions.targets[model]
+    mine = who[target.who]
+    score = np.full(len(inputs), np.nan)
+    if mine.any():
+        own = inputs.loc[mine, metadata["columns"]]
+        score[mine] = estimator.predict(own) if target.is_amount else estimator.predict_proba(own)[:, 1]
+    return score
+
+
+def _deciding(champions: Champions, who: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows whose strategy a model's score decides, by model: shape (n,) each.
+
+    Churn for who has bought, potential for newcomers; the chance to buy where that could not be trained.
+    """
+    wanted = {tables.NEWCOMER.model: who["newcomers"], tables.CHURN.model: ~who["newcomers"]}
+    found: dict[str, np.ndarray] = {}
+    for model, rows in wanted.items():
+        chosen = model if model in champions.targets else tables.PURCHASE.model
+        if chosen in champions.targets and rows.any():
+            found[chosen] = found.get(chosen, False) | rows
+    return found
+
+
+def _reasons(
+    model: str, rows: np.ndarray, champions: Champions, inputs: pd.DataFrame
+) -> tuple[np.ndarray, pa.Array | None]:
+    """(places of the rows, the reasons of each); None where it is not known what the features add to the model."""
+    _, estimator, metadata = champions.targets[model]
+    own = inputs.loc[rows, metadata["columns"]]
+    try:
+        return np.flatnonzero(rows), reasons.tell(explain.contributions(estimator, own), own, model)
+    except explain.NotExplainedError as error:
+        log.warning("no reasons for the scores of %s: %s", model, error)
+        return np.flatnonzero(rows), None
+
+
+def _put_together(told: list[tuple[np.ndarray, pa.Array | None]], rows: int) -> pa.Array:
+    """Reasons of parts of a batch in the order of its rows; null where there are none."""
+    known = [(places, texts) for places, texts in told if texts is not None]
+    kind = tables.SEGMENT_COLUMNS.field("reasons").type
+    place, first = np.full(rows, -1), 0
+    for places, texts in known:
+        place[places] = np.arange(first, first + len(texts))
+        first += len(texts)
+    every = pa.concat_arrays([pa.nulls(0, kind), *(texts for _, texts in known)])
+    return every.take(pa.array(place, mask=place < 0))
 
 
 def _segments(features: pd.DataFrame, is_buyer: np.ndarray, pipeline, metadata: dict) -> tuple[np.ndarray, np.ndarray]:

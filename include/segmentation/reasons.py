@@ -1,0 +1,235 @@
+"""
+Reasons in words: the three things that weighed most in a score, as an agent on the phone can say them.
+
+`include/config/reasons.yaml` sorts the features into kinds (recency, spend, complaints, ...) and has their texts; what
+it does not name is told as the dictionary has it, by family. What the features of a kind contribute counts together,
+since they say one thing twice (`spend_total`, `spend_365d`); the three kinds that weigh most are told, the heaviest
+first, each by the feature that weighs most in its direction. What there is nothing of is one thing, however many
+features say so: without an order the one reason is `no order yet`. A feature about the person, `WITHHELD`, is never
+told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from segmentation import families, preparation, tables
+from segmentation.explain import Contributions
+
+MOST = 3
+CONFIG = Path(__file__).resolve().parents[1] / "config" / "reasons.yaml"
+# What nobody wants to hear as a reason: who they are, and where they live
+WITHHELD = ("age_years", "gender", "income_band", "city", "country")
+_EFFECTS = {
+    tables.CHURN.model: ("raises the risk to leave", "lowers the risk to leave"),
+    tables.NEWCOMER.model: ("raises the chance of an order soon", "lowers the chance of an order soon"),
+    tables.PURCHASE.model: ("raises the chance of an order soon", "lowers the chance of an order soon"),
+}
+_SINGULAR = {"categories": "category", "searches": "search"}
+_NAMED = {"sessions": "visits", "tickets": "support tickets", "contacts": "campaign contacts", "lines": "products"}
+_DIRECTIONS = ("falling", "steady", "rising")
+_NO_COUNTS = ("days", "hours", "seconds", "years", "share", "probability", "ratio", "nats", "1 to 5", "name")
+# What a family has nothing of where its columns are empty, and the feature that is empty where there is none at all
+_SOURCES = {
+    **dict.fromkeys(("order_rhythm", "order_frequency", "spend", "order_channels", "basket", "interest"), "orders"),
+    **dict.fromkeys(("browsing", "viewed_interest", "media"), "visits"),
+    "purchase_model": "orders",
+}
+_ANCHORS = {
+    "orders": "last_order_age_days",
+    "visits": "last_visit_age_days",
+    "campaign_response": "last_contact_age_days",
+    "service": "last_ticket_age_days",
+}
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """How a feature is told: `{}` in the text stands for the value in its unit.
+
+    :param source: what there is nothing of where it has no value, or is a count of 0.
+    :param missing: where there is no value.
+    :param none: where it is 0; None: like any other.
+    :param directions: of a trend: falling, steady, rising; else empty.
+    """
+
+    kind: str
+    source: str
+    unit: str
+    text: str
+    missing: str
+    none: str | None = None
+    directions: tuple[str, ...] = ()
+
+    def of(self, value: float | str) -> str:
+        """The text for one value, which may be NaN or `preparation.UNKNOWN`."""
+        if value == preparation.UNKNOWN or value != value:
+            return self.missing
+        text = self.directions[int(np.sign(value)) + 1] if self.directions else self.text
+        return self.none if self.none and value == 0 else text.replace("{}", in_unit(value, self.unit))
+
+
+def tell(found: Contributions, inputs: pd.DataFrame, model: str) -> pa.Array:
+    """The reasons of each row, a list of three texts; fewer where fewer kinds of features have to do with the score.
+
+    :param found: shape (n, features), of the score that decides.
+    :param inputs: the features' values, as `preparation.inputs` makes them.
+    :param model: the registered name of the model, which says what a contribution raises.
+    """
+    names = [name for name in found.columns if name not in WITHHELD]
+    values = found.values[:, [found.columns.index(name) for name in names]]
+    book = phrasebook()
+    lacks = _lacks(names, inputs)
+    parts = [(values * ~lacks, _kinds([book[name].kind for name in names], names))]
+    parts.append((values * lacks, _kinds([f"no {book[name].source}" for name in names])))
+    weights = np.hstack([_summed(part, kinds) for part, kinds in parts])
+    chosen = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :MOST]
+    codes, texts, first = np.full(chosen.shape, -1), [], 0
+    for part, kinds in parts:
+        for kind in range(max(kinds, default=-1) + 1):
+            rows, ranks = np.nonzero((chosen == first + kind) & (np.take_along_axis(weights, chosen, 1) != 0))
+            places = np.flatnonzero(np.array(kinds) == kind)
+            rises = weights[rows, first + kind] > 0
+            heaviest = places[(part[np.ix_(rows, places)] * np.where(rises, 1, -1)[:, None]).argmax(axis=1)]
+            if part is not parts[0][0]:
+                heaviest = _nothing_at_all(heaviest, rows, places, names, inputs)
+            for place in np.unique(heaviest):
+                mine = heaviest == place
+                column = inputs[names[place]].iloc[rows[mine]]
+                codes[rows[mine], ranks[mine]], more = _texts(column, rises[mine], names[place], model, len(texts))
+                texts += more
+        first += max(kinds, default=-1) + 1
+    told = codes >= 0
+    offsets = np.concatenate([[0], told.sum(axis=1).cumsum()]).astype("int32")
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(texts, pa.string()).take(pa.array(codes[told])))
+
+
+def in_unit(value: float | str, unit: str) -> str:
+    """A value as people read it.
+
+    >>> in_unit(120.0, "days"), in_unit(1, "orders"), in_unit(0, "orders"), in_unit(1234.5, "currency")
+    ('120 days', '1 order', 'no orders', '1,234')
+    >>> in_unit(0.345, "share"), in_unit(1.44, "ratio"), in_unit(3.26, "1 to 5"), in_unit("search_ad", "name")
+    ('34 %', '1.4', '3.3 of 5', 'search ad')
+    """
+    match unit:
+        case "name":
+            return str(value).replace("_", " ")
+        case "share" | "probability":
+            return f"{100 * value:.0f} %"
+        case "currency":
+            return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2f}".removesuffix(".00")
+        case "ratio":
+            return f"{value:.2g}" if abs(value) < 10 else f"{value:,.0f}"
+        case "nats":
+            return f"{np.exp(value):.1f}".removesuffix(".0")
+        case "1 to 5":
+            return f"{value:.1f} of 5".replace(".0 ", " ")
+    digits = ",.0f" if abs(value) >= 10 or value == int(value) else ".1f" if abs(value) >= 1 else ".2g"
+    number = f"{value:{digits}}"
+    counts = _NAMED.get(unit, unit)
+    if number == "0" and unit not in ("days", "hours", "seconds", "years"):
+        return f"no {counts}"
+    return f"{number} {_one(counts) if number == '1' else counts}"
+
+
+@cache
+def phrasebook() -> Mapping[str, Phrase]:
+    """How each feature of the dictionary is told."""
+    texts = {
+        column: (kind, told)
+        for kind, told_of in yaml.safe_load(CONFIG.read_text(encoding="utf-8")).items()
+        for column, told in told_of.items()
+    }
+    return {
+        column.name: _phrase(
+            column, _SOURCES.get(family.name, family.name), *texts.get(column.name, (family.name, None))
+        )
+        for family in families.every()
+        for column in family.columns
+    }
+
+
+def _phrase(column: families.Column, source: str, kind: str, told: list | dict[str, Any] | None) -> Phrase:
+    if told is None:
+        told = {"text": f"{_plain(column)}: {{}}", "missing": f"{_plain(column)}: {column.null or 'not known'}"}
+    elif isinstance(told, list):
+        told = dict(zip(("text", "missing"), told, strict=False))
+    directions = tuple(told[each] for each in _DIRECTIONS) if "rising" in told else ()
+    missing = told.get("missing") or f"{_plain(column)}: not known"
+    unit, text = told.get("unit", column.unit), told.get("text", "")
+    return Phrase(kind, source, unit, text, missing, told.get("none"), directions)
+
+
+def _plain(column: families.Column) -> str:
+    """A feature's meaning as a heading: without what comes after a colon or comma, with the window.
+
+    >>> _plain(families.Column("x", "Products viewed, each time counting.", "views", "90 days"))
+    'products viewed in the last 90 days'
+    """
+    head = column.meaning.split(":")[0].split(",")[0].rstrip(".")
+    window = f" in the last {column.window}" if column.window[0].isdigit() else ""
+    return head[0].lower() + head[1:] + window
+
+
+def _one(counts: str) -> str:
+    first, _, last = counts.rpartition(" ")
+    return f"{first} {_SINGULAR.get(last, last.removesuffix('s'))}".strip()
+
+
+def _kinds(kinds: list[str], names: list[str] | None = None) -> list[int]:
+    """Kinds as numbers; each feature, if named, is one of its own where that is what it takes for three reasons."""
+    if names and len(set(kinds)) < MOST:
+        kinds = names
+    return [sorted(set(kinds)).index(kind) for kind in kinds]
+
+
+def _lacks(names: list[str], inputs: pd.DataFrame) -> np.ndarray:
+    """Whether a feature says that there is nothing: no value, a count of 0, or no such thing at all; (n, features)."""
+    book, found = phrasebook(), np.zeros((len(inputs), len(names)), bool)
+    for place, name in enumerate(names):
+        phrase, values = book[name], inputs[name]
+        anchor = _ANCHORS.get(phrase.source)
+        if values.dtype.kind == "f":
+            found[:, place] = np.isnan(values) if phrase.unit in _NO_COUNTS else np.isnan(values) | (values == 0)
+        else:
+            found[:, place] = values == preparation.UNKNOWN
+        if anchor in inputs:
+            found[:, place] |= np.isnan(inputs[anchor])
+    return found
+
+
+def _nothing_at_all(
+    heaviest: np.ndarray, rows: np.ndarray, places: np.ndarray, names: list[str], inputs: pd.DataFrame
+) -> np.ndarray:
+    """Of what there is nothing of at all, the feature that says so shortest stands for all others."""
+    for place in places:
+        if names[place] in _ANCHORS.values():
+            return np.where(np.isnan(inputs[names[place]].to_numpy()[rows]), place, heaviest)
+    return heaviest
+
+
+def _summed(values: np.ndarray, kinds: list[int]) -> np.ndarray:
+    """Shape (n, kinds)."""
+    return values @ (np.array(kinds)[:, None] == np.arange(max(kinds, default=-1) + 1)).astype("float64")
+
+
+def _texts(values: pd.Series, rises: np.ndarray, name: str, model: str, first: int) -> tuple[np.ndarray, list[str]]:
+    """(the number of each row's text, the texts): every distinct one is made once.
+
+    :param first: the number that the texts begin at.
+    """
+    phrase, effects = phrasebook()[name], _EFFECTS[model]
+    if values.dtype.kind == "f":
+        numbers = values.to_numpy()
+        values = np.where(np.abs(numbers) >= 10, np.rint(numbers), np.round(numbers, 2))
+    codes, distinct = pd.factorize(values, use_na_sentinel=False)
+    both = [f"{text} ({effect})" for text in map(phrase.of, distinct) for effect in effects]
+    return first + 2 * codes + np.where(rises, 0, 1), both
