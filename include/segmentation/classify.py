@@ -1,163 +1,222 @@
 """
-classify: `feat.training_examples` -> models `churn_90d` and `purchase_30d`.
+classify: `feat.training_examples` -> one model per target: churn, purchase, high value, newcomers, service, spend.
 
-Logistic regression on power-transformed features: its probabilities are calibrated by nature, and on the public logs it
-ranks as well as boosting does. Judged on the newest cutoff whose outcome is known, by a model that learnt only from
-outcomes known on that day; the registered model then learns from every outcome known on the training day. Both learn
-from the features that tell something among the former's examples.
+Candidates are tuned and compared later in time than they learnt (`contest`). What was chosen is judged once on the
+newest cutoff whose outcome is known, by a model that learnt only from outcomes known on that day, and compared there
+with the champion's recipe, learnt from the same rows: the champion itself has seen most of the test's outcomes. The
+registered model then learns from every outcome known on the training day.
 """
 
 import datetime as dt
+import time
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-from sklearn import metrics
-from sklearn.feature_selection import VarianceThreshold
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import PowerTransformer, StandardScaler
 
-from segmentation import lake, pictures, selection, settings, tables
-from segmentation.registry import Registry, TrainingRun
+from segmentation import candidates, contest, examples, judge, lake, model_report, pictures, selection, settings, tables
+from segmentation.contest import Contest, Recipe
+from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
+from segmentation.examples import Examples
+from segmentation.preparation import NoFeaturesError
+from segmentation.registry import NoModelError, Registry, TrainingRun
 from segmentation.settings import Stores
 
-# What names an example: who, and as known on which day
-KEY = ["customer_id", "as_of_date"]
+_NEWEST_ROWS = 50_000
 
 
-def train_classifier(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
-    """Fits, judges and registers the classifier of one target on one training day, not yet promoted.
+def train_target(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
+    """Chooses, fits, judges and registers the model of one target on one training day, not yet promoted.
 
     :param model: a key of `tables.TARGETS`.
     :returns: `model`, `version` and `metrics`; or `model` and `skipped`, the reason why the data do not allow it.
     :raises selection.LeakError: a feature knows the future; what the run holds by then says which.
     """
     target, config = tables.TARGETS[model], settings.load().training
-    examples = _examples(target, day, stores, config)
-    with Registry(stores.registry).training(model, day) as run:
-        run.params({"target": target.label, "horizon_days": target.horizon_days, **config.model_dump()})
-        train, test = split(examples, target)
-        reason = too_few(train, test, target, config)
+    horizon_days = getattr(settings.load().targets, target.horizon)
+    registry = Registry(stores.registry)
+    with registry.training(model, day) as run:
+        run.params({"target": target.label, "horizon_days": horizon_days, **config.model_dump()})
+        data = examples.read(target, day, stores, config)
+        train, test = examples.split(data, horizon_days)
+        reason = too_few(train, test, target, horizon_days, config)
         if reason:
-            run.params({"skipped": reason})
-            return {"model": model, "skipped": reason}
-        run.dataset(examples, tables.TRAINING_EXAMPLES, target.label)
+            return _skipped(run, model, reason)
+        run.dataset(data.features.assign(**{target.label: data.outcomes}), tables.TRAINING_EXAMPLES, target.label)
         dictionary = lake.beside(stores.lake, tables.TRAINING_EXAMPLES, day, tables.DICTIONARY)
         run.text(lake.read_text(dictionary) or "", tables.DICTIONARY)
-        run.params({"train_rows": len(train), "test_rows": len(test), "test_cutoff": f"{test['as_of_date'].iloc[0]}"})
-        features = _select(train, test, target, run, config)
-        if not features:
-            reason = "no feature that is a number varies among the training examples"
-            run.params({"skipped": reason})
-            return {"model": model, "skipped": reason}
-        judged = pipeline(config.seed).fit(train[features], train[target.label])
-        probability = judged.predict_proba(test[features])[:, 1]
-        actual = test[target.label].to_numpy()
-        numbers = judge(actual, probability)
+        run.params({"train_rows": len(train), "test_rows": len(test), "test_cutoff": f"{test.days[0]}"})
+        newest = examples.newest(target, day, stores, _NEWEST_ROWS, config.seed)
+        _refuse_leaks(train, newest, target, run, config)
+        known = _champion(registry, model, day)
+        try:
+            held, numbers = _judged(target, horizon_days, data, newest, known, run, config)
+        except NoFeaturesError as error:
+            return _skipped(run, model, f"{error}")
+        recipe, final = _final(held, data, newest, config)
         run.metrics(numbers)
-        run.picture(pictures.roc(actual, probability), "roc")
-        run.picture(pictures.precision_recall(actual, probability), "precision_recall")
-        run.picture(pictures.calibration(actual, probability), "calibration")
-        run.picture(pictures.confusion(actual, probability >= 0.5), "confusion")
-        run.text(
-            metrics.classification_report(actual, probability >= 0.5, zero_division=0), "classification_report.txt"
-        )
-        final = pipeline(config.seed).fit(examples[features], examples[target.label])
-        sample = examples[features].head(100)
-        metadata = {"columns": features, "target": target.label, "horizon_days": target.horizon_days}
-        version = run.register(model, final, sample, final.predict_proba(sample)[:, 1], metadata)
+        columns = model_report.columns_of(final, list(data.features.columns))
+        sample = data.features[columns].head(100)
+        metadata = {
+            "columns": columns,
+            "target": target.label,
+            "horizon_days": horizon_days,
+            "recipe": recipe.as_dict(),
+            "bands": bands(target, predict(final, newest[columns])),
+        }
+        version = run.register(model, final, sample, predict(final, sample), metadata)
     return {"model": model, "version": version, "metrics": numbers}
 
 
-def pipeline(seed: int) -> Pipeline:
-    """Imputation by the median with a flag for what was missing, power transform, logistic regression."""
-    return make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        VarianceThreshold(),
-        StandardScaler(),
-        PowerTransformer(),
-        LogisticRegression(C=0.1, max_iter=2000, random_state=seed),
-    )
-
-
-def split(examples: pd.DataFrame, target: tables.Target) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(train, test): the newest cutoff is the test; training ends a horizon earlier: its outcomes were known then."""
-    newest = examples["as_of_date"].max() if len(examples) else None
-    test = examples[examples["as_of_date"] == newest]
-    if newest is None:
-        return examples, test
-    known = newest - dt.timedelta(days=target.horizon_days)
-    return examples[examples["as_of_date"] <= known], test
-
-
-def too_few(train: pd.DataFrame, test: pd.DataFrame, target: tables.Target, config: settings.Training) -> str | None:
+def too_few(
+    train: Examples, test: Examples, target: tables.Target, horizon_days: int, config: settings.Training
+) -> str | None:
     """Why a target can't be trained, in words; None if it can."""
     if not len(train):
-        return (
-            f"the history is too short: no cutoff lies {2 * target.horizon_days} days or more before the training day"
-        )
+        return f"the history is too short: no cutoff lies {2 * horizon_days} days or more before the training day"
     for part, name in ((train, "training"), (test, "test")):
-        positives = int(part[target.label].sum())
-        negatives = len(part) - positives
-        if min(positives, negatives) < config.min_examples:
+        if not examples.is_enough(part, config.min_examples):
+            positives = int((part.outcomes > 0).sum())
             return (
-                f"{positives} positives and {negatives} negatives of {target.label} among the {name} examples; "
-                f"{config.min_examples} of each are needed"
+                f"{positives} positives and {len(part) - positives} negatives of {target.label} among the {name} "
+                f"examples; {config.min_examples} of each are needed"
             )
     return None
 
 
-def judge(actual: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """The metrics of probabilities against outcomes, both of shape (n,); precision, recall and F1 cut at 0.5."""
-    predicted = probability >= 0.5
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        actual, predicted, average="binary", zero_division=0
-    )
-    return {
-        "auc": float(metrics.roc_auc_score(actual, probability)),
-        "average_precision": float(metrics.average_precision_score(actual, probability)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "log_loss": float(metrics.log_loss(actual, probability)),
-        "brier": float(metrics.brier_score_loss(actual, probability)),
-        "base_rate": float(np.mean(actual)),
-    }
+def predict(ensemble: ProbabilityEnsemble | AmountEnsemble, features: pd.DataFrame) -> np.ndarray:
+    """The probability, or the amount, shape (n,)."""
+    if isinstance(ensemble, ProbabilityEnsemble):
+        return ensemble.predict_proba(features)[:, 1]
+    return ensemble.predict(features)
 
 
-def _select(
-    train: pd.DataFrame, test: pd.DataFrame, target: tables.Target, run: TrainingRun, config: settings.Training
-) -> list[str]:
-    """The features that are worth learning from; what was kept and why stays in the run. No outcome of `test` is used.
+def bands(target: tables.Target, newest: np.ndarray) -> dict[str, float]:
+    """Where the bands of a target begin that is published as bands, by shares of the customers as of the training day.
+
+    They hold until the next training, so that a customer's band changes for what the customer does.
+
+    :param newest: predictions of those whom it is made for, shape (n,).
+    """
+    shares = settings.load().targets
+    if target is tables.NEWCOMER:
+        cuts = {"high": 1 - shares.high_potential_share, "low": shares.low_potential_share}
+    elif target is tables.SERVICE:
+        cuts = {"high": 1 - shares.high_risk_share, "medium": 1 - shares.high_risk_share - shares.medium_risk_share}
+    else:
+        return {}
+    # where there is nobody to go by, half is the border of everything
+    return {name: float(np.quantile(newest, share)) if len(newest) else 0.5 for name, share in cuts.items()}
+
+
+def _judged(
+    target: tables.Target,
+    horizon_days: int,
+    data: Examples,
+    newest: pd.DataFrame,
+    known: Recipe | None,
+    run: TrainingRun,
+    config: settings.Training,
+) -> tuple[Contest, dict[str, float]]:
+    """The contest, and the metrics of its winner on the test cutoff; its predictions there join those it keeps.
+
+    :raises NoFeaturesError: nothing varies.
+    """
+    begun = time.monotonic()
+    train, test = examples.split(data, horizon_days)
+    offered = _offered(train, newest, config)
+    tried = dict(known.members) if known else {}
+    held = contest.hold(train, horizon_days, offered, config, tried, told=print)
+    model_report.contest(run, held)
+    ensemble, predicted = contest.fitted(held.recipe, offered, train, test.features)
+    if target.is_amount:
+        numbers = model_report.amounts(run, held.recipe, test, predicted, config)
+    else:
+        numbers = model_report.probabilities(run, target, held.recipe, ensemble, test, predicted, config)
+    numbers |= _over_champion(target, held.recipe, known, offered, train, test, predicted, config)
+    if config.has_learning_curve:
+        curve = contest.learning_curve(held.recipe, offered, train, horizon_days, config)
+        model_report.learning_curve(run, curve, target.is_amount)
+    numbers["training_seconds"] = time.monotonic() - begun
+    return held.joined(predicted, test), numbers
+
+
+def _final(
+    held: Contest, data: Examples, newest: pd.DataFrame, config: settings.Training
+) -> tuple[Recipe, ProbabilityEnsemble | AmountEnsemble]:
+    """The recipe, calibrated by all that was predicted later in time, learnt from every outcome that is known."""
+    recipe = contest.calibrated(held.recipe, held.logits, held.outcomes, held.cutoffs, config)
+    offered = _offered(data, newest, config)
+    final, _ = contest.fitted(recipe, offered, data, data.features.head(1))
+    return recipe, final
+
+
+def _offered(train: Examples, newest: pd.DataFrame, config: settings.Training) -> list[candidates.Candidate]:
+    """The candidates that the examples allow."""
+    is_amount = train.outcomes.dtype != bool
+    filled = train.features.columns[train.features.notna().any()]
+    missing = newest.isna().mean().to_dict() if len(newest) else {}
+    make = candidates.for_amounts if is_amount else candidates.for_probabilities
+    return make(filled, missing, len(train), config)
+
+
+def _over_champion(
+    target: tables.Target,
+    recipe: Recipe,
+    known: Recipe | None,
+    offered: list[candidates.Candidate],
+    train: Examples,
+    test: Examples,
+    predicted: np.ndarray,
+    config: settings.Training,
+) -> dict[str, float]:
+    """How the champion's recipe does, learnt from the same rows, and what the new one gains over it; empty without one.
+
+    :param predicted: by the new recipe's members on the test.
+    """
+    names = {each.name for each in offered}
+    if known is None or not {name for name, _ in known.members} <= names:
+        return {}
+    before = predicted
+    if known.members != recipe.members:
+        _, before = contest.fitted(known, offered, train, test.features)
+    new, old = recipe.predicted(predicted, target.is_amount), known.predicted(before, target.is_amount)
+    if target.is_amount:
+        there = judge.judge_amounts(test.outcomes, old)
+        gains = judge.amount_gain(test.outcomes, new, old, seed=config.seed)
+        shown = ("spearman", "mean_tweedie_deviance", "spend_share_top_tenth", "total_ratio")
+    else:
+        there = judge.judge(test.outcomes, old)
+        gains = judge.gain(test.outcomes, new, old, seed=config.seed)
+        shown = ("auc", "log_loss", "brier", "calibration_error")
+    return model_report.finite({**gains, **{f"champion_{name}": there[name] for name in shown}})
+
+
+def _champion(registry: Registry, model: str, day: dt.date) -> Recipe | None:
+    """The recipe of the model that scores the training day as yet; None if there is none, or it is of an old kind."""
+    try:
+        _, metadata = registry.load(registry.resolve(model, day))
+    except NoModelError:
+        return None
+    return Recipe.of(metadata["recipe"]) if "recipe" in metadata else None
+
+
+def _refuse_leaks(
+    train: Examples, newest: pd.DataFrame, target: tables.Target, run: TrainingRun, config: settings.Training
+) -> None:
+    """What the features tell about the target stays in the run; no outcome of the test is used.
 
     :raises selection.LeakError: a feature knows the future.
     """
-    features = [column for column in train.columns if column not in tables.NOT_FEATURES]
-    learnt, newest = train.set_index(KEY)[features], test.set_index(KEY)[features]
-    selected = selection.select(learnt, train[target.label].to_numpy(), config, newest)
+    missing = newest.isna().mean() if len(newest) else None
+    selected = selection.select(train.features, train.outcomes > 0, config, missing)
     run.text(selected.table.to_csv(index=False, float_format="%.6g"), "selection.csv")
     run.picture(pictures.feature_selection(selected.table), "selection")
-    run.params({"features_kept": len(selected.kept), "features_dropped": len(features) - len(selected.kept)})
+    kept = len(selected.kept)
+    run.params({"features_kept": kept, "features_dropped": train.features.shape[1] - kept})
     selection.refuse_leaks(selected, target.label, config)
-    return list(selected.kept)
 
 
-def _examples(target: tables.Target, day: dt.date, stores: Stores, config: settings.Training) -> pd.DataFrame:
-    """The examples with a known outcome; at most `max_rows`, sampled evenly.
-
-    The label is a bool, the features are floats where they are numbers or booleans, and as they come where they are
-    categories.
-    """
-    table = lake.read(stores.lake, tables.TRAINING_EXAMPLES, day)
-    frame = table.filter(pc.is_valid(table[target.label])).to_pandas()
-    if len(frame) > config.max_rows:
-        frame = frame.sample(config.max_rows, random_state=config.seed).sort_index()
-    fields = [field for field in table.schema if field.name not in tables.NOT_FEATURES]
-    numbers = [each.name for each in fields if pa.types.is_boolean(each.type) or settings.is_number(each.type)]
-    frame[numbers] = frame[numbers].astype("float64")
-    frame[target.label] = frame[target.label].astype(bool)
-    return frame
+def _skipped(run: TrainingRun, model: str, reason: str) -> dict[str, Any]:
+    run.params({"skipped": reason})
+    return {"model": model, "skipped": reason}

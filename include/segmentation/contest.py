@@ -52,6 +52,14 @@ class Recipe:
             "threshold": self.threshold,
         }
 
+    def predicted(self, members: np.ndarray, is_amount: bool) -> np.ndarray:
+        """The calibrated mean of its members' predictions, shape (n,): of logits a probability, or an amount.
+
+        :param members: shape (n, members).
+        """
+        mean = members @ np.array(self.weights)
+        return self.slope * mean if is_amount else expit(self.intercept + self.slope * mean)
+
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "Recipe":
         """From what `as_dict` gave."""
@@ -87,6 +95,12 @@ class Contest:
     logits: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     outcomes: np.ndarray = field(default_factory=lambda: np.empty(0))
     cutoffs: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+
+    def joined(self, predicted: np.ndarray, later: Examples) -> "Contest":
+        """With the members' predictions of more rows that they have not learnt from."""
+        logits = np.concatenate([self.logits, predicted]) if len(self.outcomes) else predicted
+        outcomes = np.concatenate([self.outcomes, later.outcomes]) if len(self.outcomes) else later.outcomes
+        return replace(self, logits=logits, outcomes=outcomes, cutoffs=np.concatenate([self.cutoffs, later.cutoffs]))
 
 
 def hold(

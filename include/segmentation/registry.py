@@ -26,10 +26,30 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from segmentation.errors import FinalError
 
 CHAMPION = "champion"
-# skops, MLflow's safe format, reads only types that are named. Reviewed: plain containers of numbers, no code.
-TRUSTED_TYPES = ["numpy.dtype"]
+# skops, MLflow's safe format, reads only types that are named. Reviewed: containers of numbers and text, and estimators
+# whose state is such; none of them runs what an artifact brings along.
+TRUSTED_TYPES = [
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "numpy.dtype",
+    "segmentation.baselines.Columns",
+    "segmentation.baselines.KnownAmount",
+    "segmentation.baselines.LimitedAmount",
+    "segmentation.baselines.Quintiles",
+    "segmentation.ensembles.AmountEnsemble",
+    "segmentation.ensembles.ProbabilityEnsemble",
+    "segmentation.preparation.Encoder",
+    "segmentation.preparation.FeatureSelector",
+    "segmentation.preparation.SampledPowerTransformer",
+    "sklearn.tree._tree.Tree",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRegressor",
+]
 # The versions that a model is read with again; naming them spares MLflow a slow inference of its own.
-PIP_REQUIREMENTS = ["mlflow", "scikit-learn", "pandas", "numpy", "scipy", "skops"]
+PIP_REQUIREMENTS = ["mlflow", "scikit-learn", "pandas", "numpy", "scipy", "skops", "xgboost-cpu", "lightgbm"]
 
 
 class NoModelError(FinalError):

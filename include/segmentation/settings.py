@@ -138,6 +138,18 @@ class Targets(_Group):
     far_days: int = Field(90, ge=1, description="horizon of churn, high value, potential, service risk, spend")
     high_value_share: float = Field(0.20, gt=0, lt=1, description="high value: the top share of buyers by next spend")
     new_days: int = Field(30, ge=1, description="newcomers: without an order, or with a first one so long ago at most")
+    high_potential_share: float = Field(0.20, gt=0, lt=1, description="newcomers of high potential: the most probable")
+    low_potential_share: float = Field(0.40, gt=0, lt=1, description="newcomers of low potential: the least probable")
+    high_risk_share: float = Field(0.05, gt=0, lt=1, description="customers of high service risk: the most probable")
+    medium_risk_share: float = Field(0.15, gt=0, lt=1, description="customers of medium service risk: those after them")
+
+    @model_validator(mode="after")
+    def _shares(self):
+        if self.high_potential_share + self.low_potential_share >= 1:
+            raise ValueError("high_potential_share and low_potential_share leave nobody in between")
+        if self.high_risk_share + self.medium_risk_share >= 1:
+            raise ValueError("high_risk_share and medium_risk_share leave nobody of low risk")
+        return self
 
 
 class Training(_Group):
@@ -149,6 +161,7 @@ class Training(_Group):
     min_examples: int = Field(100, ge=2, description="positives and negatives needed to train a target")
     max_rows: int = Field(300_000, ge=1_000, description="examples of past cutoffs, above which customers are sampled")
     search: Literal["grid", "random", "bayesian", "none"] = "bayesian"
+    has_learning_curve: bool = Field(True, description="whether each training shows what more examples would bring")
     search_seconds: float = Field(60, ge=0, description="time for the search of one target; defaults are always tried")
     search_trials: int = Field(12, ge=1, description="trials of one candidate, at most")
     search_rows: int = Field(60_000, ge=1_000, description="examples that the search learns from, at most")
