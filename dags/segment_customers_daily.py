@@ -8,7 +8,8 @@ Any day can be run again: it reads what it knew when it passed the raw gate firs
 gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
 a rule wait in `quarantine.rows`. With `reload_since`, `reload_until` or both, rows that were updated between these
 times are loaded once more, and the day knows them. Scored by the promoted models that had been trained by that day;
-without any, `score` says so.
+without any, `score` says so. What follows publication delays and undoes nothing: it measures what the models are worth
+(`ops.performance`, `ops.drift`) and may ask for a training, see docs/after-promotion.md.
 """
 
 from datetime import datetime
@@ -19,6 +20,7 @@ from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
+from segmentation_airflow.watch import watch
 
 
 @task
@@ -70,7 +72,7 @@ def segment_customers_daily():
     scored = score(day, "{{ dag_run.start_date.isoformat() }}")
     passed = GateOperator(task_id="validate_scores", table="score.customer_daily")
     extract_and_accept(day) >> aggregates(day) >> built >> checked >> scored >> passed
-    publish(day, passed.output, "{{ run_id }}") >> compact()
+    publish(day, passed.output, "{{ run_id }}") >> [compact(), watch(day)]
 
 
 segment_customers_daily()

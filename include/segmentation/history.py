@@ -178,6 +178,7 @@ def ensure_schema(dsn: str) -> None:
         sql.read("history", "schema"),
         sql.read("performance", "performance"),
         sql.read("drift", "drift"),
+        sql.read("retrain", "retrains"),
         sql.read("quality", "results"),
         sql.read("quarantine", "rows"),
     )

@@ -19,8 +19,12 @@ EDGES = {
         "validate_features": {"score"},
         "score": {"validate_scores"},
         "validate_scores": {"publish"},
-        "publish": {"compact"},
+        "publish": {"compact", "performance", "drift"},
         "compact": set(),
+        "performance": {"retrain"},
+        "drift": {"retrain"},
+        "retrain": {"train_models_weekly"},
+        "train_models_weekly": set(),
     },
     "train_models_weekly": {
         "extract": {"validate_raw"},
