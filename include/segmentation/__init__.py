@@ -13,6 +13,9 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
 | compact  | `compaction`         | the files of `raw.*`                   | fewer of them                      |
+| watch    | `performance`        | old `score.customer_daily`, what came  | `ops.performance`                  |
+| watch    | `drift`              | what models learnt from, and the day   | `ops.drift`                        |
+| watch    | `retrain`            | `ops.performance`, `ops.drift`         | `ops.retrains`; asks for a train   |
 
 The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (SQL over the lake:
 `sources`, `duckdb_engine`, `spark_engine`), `registry` (MLflow), `expectations` (Great Expectations). `history` keeps
@@ -22,4 +25,5 @@ What extract needs besides: `extract_window`, `deletions`. What validate needs: 
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
 and where that goes: `quarantine`, `quality`, `data_docs`. What the features need: `families` (what there is, and the
 dictionary), `purchase_features` (`purchase_model`, `purchase_likelihoods`). What the classifiers need: `selection`.
+What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -64,19 +65,21 @@ def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
                 told[target.model] = f"not scored on {scored_on}"
                 continue
             version = registry.version(target.model, versions[target.model])
-            found = measured(target, scored) | {"customers_gone": Estimate(gone)}
-            _write(stores.marketing, _rows(found, registry.metrics(version), version, scored_on, day), version)
+            promised = registry.metrics(version)
+            found = measured(target, scored, promised.get("threshold", 0.5)) | {"customers_gone": Estimate(gone)}
+            _write(stores.marketing, _rows(found, promised, version, scored_on, day), version)
             _report(registry, version, found, scored_on, day)
             told[target.model] = f"version {version.version}, {found['customers'].value:,} customers of {scored_on}"
     return told
 
 
-def measured(target: tables.Target, scored: pd.DataFrame) -> dict[str, Estimate]:
+def measured(target: tables.Target, scored: pd.DataFrame, threshold: float = 0.5) -> dict[str, Estimate]:
     """What a target's scores were worth: the measures of `judge`, and `customers`, how many they were taken of.
 
     Of bands: `base_rate`, and of each `rate_<band>` and `customers_<band>`: how many it came true for, of how many.
 
     :param scored: one row per customer: outcomes, spend and scores; missing where they make no sense.
+    :param threshold: the probability from which precision, recall and F1 take it for a positive.
     """
     rows = scored.dropna(subset=[target.label, target.score])
     found = {"customers": Estimate(len(rows))}
@@ -93,9 +96,10 @@ def measured(target: tables.Target, scored: pd.DataFrame) -> dict[str, Estimate]
         values = judge.judge_amounts(actual, foreseen)
         ends = judge.amount_intervals(actual, foreseen, rounds=rounds)
     else:
-        spend, falls = rows[target.spend].to_numpy("float64"), target is tables.CHURN
-        values = judge.judge(actual, foreseen, spend, spend_falls=falls)
-        ends = judge.intervals(actual, foreseen, spend, spend_falls=falls, rounds=rounds)
+        spend = rows[target.spend].to_numpy("float64")
+        how: dict[str, Any] = {"threshold": threshold, "spend_falls": target is tables.CHURN}
+        values = judge.judge(actual, foreseen, spend, **how)
+        ends = judge.intervals(actual, foreseen, spend, **how, rounds=rounds)
     return found | {
         name: Estimate(value, ends.get(f"{name}_low", math.nan), ends.get(f"{name}_high", math.nan))
         for name, value in values.items()

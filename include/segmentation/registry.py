@@ -208,7 +208,8 @@ class Registry:
 
     def metrics(self, version: Version) -> dict[str, float]:
         """The numbers in the run that trained a version."""
-        return dict(self._client.get_run(version.run_id).data.metrics)
+        with _reachable():
+            return dict(self._client.get_run(version.run_id).data.metrics)
 
     def report(self, version: Version, values: Mapping[str, float], day: dt.date, step: int) -> None:
         """Adds what a day has found out to the run that trained a version; said again, it changes nothing.
@@ -222,16 +223,19 @@ class Registry:
             for name, value in values.items()
             if math.isfinite(value)
         ]
-        self._client.log_batch(version.run_id, metrics=metrics)
+        with _reachable():
+            self._client.log_batch(version.run_id, metrics=metrics)
 
     def attach(self, version: Version, name: str, content) -> None:
         """Adds a file to the run that trained a version, or replaces it: a text, or a matplotlib figure."""
         log = self._client.log_text if isinstance(content, str) else self._client.log_figure
-        log(version.run_id, content, name)
+        with _reachable():
+            log(version.run_id, content, name)
 
     def last_training(self, model: str) -> dt.date | None:
         """The newest training day of all versions of a model, promoted or not; None: there is no version."""
-        return max((version.training_day for version in self._versions(model)), default=None)
+        with _reachable():
+            return max((version.training_day for version in self._versions(model)), default=None)
 
     def _champion(self, model: str) -> Version | None:
         try:
