@@ -43,6 +43,7 @@ TRUSTED_TYPES = [
     "segmentation.preparation.Encoder",
     "segmentation.preparation.FeatureSelector",
     "segmentation.preparation.SampledPowerTransformer",
+    "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn.tree._tree.Tree",
     "xgboost.core.Booster",
     "xgboost.sklearn.XGBClassifier",
