@@ -137,6 +137,7 @@ class Registry:
     def __init__(self, uri: str) -> None:
         # MLflow's own 7 retries wait for four minutes; whoever calls has retries of its own
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = mlflow.MlflowClient(uri)

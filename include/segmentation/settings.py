@@ -169,7 +169,7 @@ class Training(_Group):
     forest_rows: int = Field(30_000, ge=1_000, description="examples that each tree of a forest sees, at most")
     stacking_rows: float = Field(300, gt=0, description="rows that the equal weights of a blend's members count for")
     stacking_cutoffs: float = Field(4, ge=0, description="cutoffs that an intercept of 0 counts for: see ensembles")
-    threads: int = Field(2, ge=1, description="of the libraries that learn in parallel")
+    threads: int = Field(1, ge=1, description="of the libraries that learn in parallel; two targets train at a time")
     selection_rows: int = Field(50_000, ge=1_000, description="rows that features are measured and selected on")
     selection_bins: int = Field(10, ge=2, le=100, description="equally filled bins that a number is measured in")
     max_chi2_p: float = Field(0.05, gt=0, le=1, description="a feature tells nothing if chance explains so much")
