@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression, TweedieRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
-from xgboost import XGBClassifier, XGBRegressor
+from xgboost import DMatrix, XGBClassifier, XGBRegressor
 
-from segmentation import explain, preparation
+from segmentation import explain, preparation, tree_shap
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 
 ROWS = 600
@@ -24,7 +24,7 @@ CLASSIFIERS = {
     "xgboost": XGBClassifier(n_estimators=20, max_depth=3, n_jobs=1),
     "deep xgboost": XGBClassifier(n_estimators=60, max_depth=7, n_jobs=1),
     "lightgbm": LGBMClassifier(n_estimators=20, max_depth=3, **QUIET),
-    "deep lightgbm": LGBMClassifier(n_estimators=60, num_leaves=40, min_child_samples=3, **QUIET),
+    "deep lightgbm": LGBMClassifier(n_estimators=60, num_leaves=12, min_child_samples=3, **QUIET),
     "forest": RandomForestClassifier(30, max_depth=6, random_state=1),
     "tree": DecisionTreeClassifier(max_depth=4),
 }
@@ -136,6 +136,34 @@ def test_boosted_trees_contributions_are_shapley_values_by_enumeration(shop, fit
         np.testing.assert_allclose(values[row], by_formula, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["xgboost", "deep xgboost", "lightgbm", "deep lightgbm"])
+def test_boosted_trees_contributions_are_the_librarys_own(shop, fitted, name):
+    pipeline = fitted["yes", name]
+    matrix, model = pipeline[:-1].transform(shop[0]), pipeline["model"]
+    matrix[:40] = np.nan
+    assert tree_shap.tables_of(model) is not None
+    _, values, _ = explain._of_estimator(model, matrix, pipeline["encode"].means_)
+    if "xgboost" in name:
+        own = model.get_booster().predict(DMatrix(matrix), pred_contribs=True)
+    else:
+        own = model.predict(matrix, pred_contrib=True)
+    np.testing.assert_allclose(values, own[:, :-1], atol=2e-5)
+
+
+def test_trees_that_are_too_deep_for_tables_go_along_paths(shop):
+    inputs, whether, _ = shop
+    matrix = inputs[["age", "noise"]].to_numpy()
+    for model in (
+        XGBClassifier(n_estimators=2, max_depth=20, min_child_weight=0, reg_lambda=0, gamma=0, n_jobs=1),
+        LGBMClassifier(n_estimators=2, num_leaves=200, min_child_samples=1, **QUIET),
+    ):
+        model.fit(matrix, whether)
+        assert tree_shap.tables_of(model) is None
+        base, values, _ = explain._of_estimator(model, matrix, np.zeros(2))
+        yes = model.predict_proba(matrix)[:, 1]
+        np.testing.assert_allclose(1 / (1 + np.exp(-base - values.sum(axis=1))), yes, atol=1e-4)
+
+
 def test_a_trees_paths_are_what_its_splits_move(shop):
     inputs, whether, _ = shop
     matrix = inputs[["age"]].to_numpy()
@@ -148,10 +176,10 @@ def test_a_trees_paths_are_what_its_splits_move(shop):
 def test_paths_of_a_deep_model_sum_to_the_same_and_mostly_name_the_same_first(shop, fitted, monkeypatch):
     for name in ("deep xgboost", "deep lightgbm"):
         ensemble = ProbabilityEnsemble.of([(name, fitted["yes", name])])
-        along_paths = explain.contributions(ensemble, shop[0])
+        exact = explain.contributions(ensemble, shop[0])
         with monkeypatch.context() as patch:
-            patch.setattr(explain, "EXACT_WORK", math.inf)
-            exact = explain.contributions(ensemble, shop[0])
+            patch.setattr(explain.tree_shap, "tables_of", lambda _: None)
+            along_paths = explain.contributions(ensemble, shop[0])
         assert not np.allclose(exact.values, along_paths.values)
         sums = [each.base + each.values.sum(axis=1) for each in (exact, along_paths)]
         np.testing.assert_allclose(*sums, rtol=1e-3, atol=1e-3)
