@@ -68,8 +68,8 @@ def _shop(here: Path, data: str | None, ages: list[int], customers: int | None, 
         stores = Stores(dsn, dsn, str(here / "lake"), f"sqlite:///{here / 'mlflow.db'}")
         days = sorted(last - dt.timedelta(days=age) for age in ages)
         for day in days:
-            _prepare(day, stores)
-        _accept(last, stores)
+            prepare(day, stores)
+        accept(last, stores)
         found = {}
         for day in days:
             for model, horizon in _HORIZONS.items():
@@ -80,7 +80,7 @@ def _shop(here: Path, data: str | None, ages: list[int], customers: int | None, 
         server.stop()
 
 
-def _accept(day: dt.date, stores) -> None:
+def accept(day: dt.date, stores) -> None:
     from segmentation import aggregates, extract, tables, validate
 
     for entity in tables.ENTITIES:
@@ -89,10 +89,10 @@ def _accept(day: dt.date, stores) -> None:
     aggregates.build_aggregates(day, stores)
 
 
-def _prepare(day: dt.date, stores) -> None:
+def prepare(day: dt.date, stores) -> None:
     from segmentation import features
 
-    _accept(day, stores)
+    accept(day, stores)
     features.build_features(day, stores)
     features.build_training_examples(day, stores)
 
@@ -107,7 +107,7 @@ def _compared(model: str, horizon: int, day: dt.date, last: dt.date, stores) -> 
     target = tables.TARGETS[model]
     features = lake.read(stores.lake, tables.CUSTOMER_FEATURES, day).to_pandas()
     buyers = features[features["orders_count"] > 0].set_index(examples.KEY)
-    bought, spend = _afterwards(buyers, day, horizon, last, stores)
+    bought, spend = afterwards(buyers, day, horizon, last, stores)
     registry, told = Registry(stores.registry), {}
     for name in (model, *([tables.SPEND.model] if horizon == 90 else [])):
         trained = classify.train_target(name, day, stores)
@@ -159,7 +159,7 @@ def _simple(buyers, known) -> dict[str, Any]:
     return told
 
 
-def _afterwards(buyers, day: dt.date, horizon: int, last: dt.date, stores):
+def afterwards(buyers, day: dt.date, horizon: int, last: dt.date, stores):
     """Whether each of the buyers ordered within the horizon, and what that came to."""
     from segmentation import engine, history, tables
 
