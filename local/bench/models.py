@@ -5,7 +5,7 @@ On a public log (or, without `--data`, a simulated shop), in one run: as of some
 shop, build features and train; then what the champions said is compared with what customers did in the days after,
 beside recency, quintiles of recency, frequency and monetary value summed, BG/NBD with Gamma-Gamma, and untuned gradient
 boosting on the same examples. AUC of buying again, and the share of the horizon's spend that the best tenth brought;
-the champions' tenth is ranked by expected spend where the horizon is its own, else by probability. With `--customers
+the champions' tenth is ranked by expected spend. With `--customers
 400 --shops 5` the shop is cut to so many, drawn anew for each, and the means are shown.
 """
 
@@ -109,7 +109,7 @@ def _compared(model: str, horizon: int, day: dt.date, last: dt.date, stores) -> 
     buyers = features[features["orders_count"] > 0].set_index(examples.KEY)
     bought, spend = afterwards(buyers, day, horizon, last, stores)
     registry, told = Registry(stores.registry), {}
-    for name in (model, *([tables.SPEND.model] if horizon == 90 else [])):
+    for name in (model, tables.SPEND.model):
         trained = classify.train_target(name, day, stores)
         if "version" in trained:
             ensemble, metadata = registry.load(registry.version(name, trained["version"]))
