@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from segmentation import engine, settings
-from segmentation.suites import FINITE, QUARANTINE, READABLE, REFERENCES, UNIQUE_TYPES, Rule, SuiteError
+from segmentation.suites import ENTRIES, FINITE, QUARANTINE, READABLE, REFERENCES, UNIQUE_TYPES, Rule, SuiteError
 
 EXAMPLES = 3
 REPEAT, CONFLICT, OLDER = 1, 2, 3
@@ -221,6 +221,10 @@ def predicate(rule: Rule, parents: Mapping[str, str]) -> str:
         return f"json_exists(unreadable, {engine.literal('$.' + column)})"
     if rule.type == FINITE:
         return f"not isfinite({column})"
+    if rule.type == ENTRIES:
+        return (
+            f"len({column}) not between {engine.literal(kwargs['min_value'])} and {engine.literal(kwargs['max_value'])}"
+        )
     if rule.type == REFERENCES:
         return f"not ({column} in (select k from {parents[kwargs['table']]}))"  # noqa: S608
     raise SuiteError(f"{rule.name!r} is of type {rule.type}, which has no translation into SQL in row_rules.predicate")

@@ -2,8 +2,9 @@
 Suites: what a table must satisfy, one file a table, `include/expectations/<table>.yaml`.
 
 Rules under `rows` look at one row each, rules under `table` at what was measured of the whole (see `measures`). A rule
-has a name, which is what people read, a severity, and an expectation of Great Expectations with its arguments, plus two
-of our own: `references` (a value must occur in another table's key) and `finite` (neither NaN nor infinite).
+has a name, which is what people read, a severity, and an expectation of Great Expectations with its arguments, plus
+three of our own: `references` (a value must occur in another table's key), `finite` (neither NaN nor infinite) and
+`entries` (a list has so many).
 `columns: [a, b]` stands for one rule per column. `{$PARAMETER: name}` is a value that depends on the day.
 """
 
@@ -20,8 +21,8 @@ from segmentation.errors import FinalError
 
 SUITES_HOME = Path(__file__).resolve().parents[1] / "expectations"
 QUARANTINE, STOP, WARN = "quarantine", "stop", "warn"
-REFERENCES, FINITE, READABLE = "references", "finite", "readable"
-OWN_TYPES = (REFERENCES, FINITE, READABLE)
+REFERENCES, FINITE, READABLE, ENTRIES = "references", "finite", "readable", "entries"
+OWN_TYPES = (REFERENCES, FINITE, READABLE, ENTRIES)
 UNIQUE_TYPES = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 

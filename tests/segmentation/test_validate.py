@@ -408,6 +408,12 @@ def test_sound_scores_pass(stores):
         ({"a": {"churn_probability_90d": 1.5}, "b": {}}, r"churn_probability_90d is no probability: 1 of 2.* a"),
         ({"a": {"churn_probability_90d": float("nan")}, "b": {}}, r"churn_probability_90d is not a number: 1 of 2"),
         ({"a": {"value_tier": "golden"}, "b": {}}, r"value_tier is unknown: 1 of 2 rows, for example a"),
+        ({"a": {"service_risk": "general"}, "b": {}}, r"service_risk is unknown: 1 of 2 rows, for example a"),
+        ({"a": {"new_customer_potential": "low"}, "b": {"new_customer_potential": "medium"}}, r"potential is unknown"),
+        ({"a": {"high_value_probability_90d": -0.1}, "b": {}}, r"high_value_probability_90d is no probability"),
+        ({"a": {"expected_spend_90d": -1}, "b": {}}, r"expected_spend_90d is negative: 1 of 2 rows, for example a"),
+        ({"a": {"reasons": []}, "b": {}}, r"reasons are not one to three: 1 of 2 rows, for example a"),
+        ({"a": {"reasons": ["x"] * 4}, "b": {"reasons": ["x"] * 3}}, r"reasons are not one to three: 1 of 2"),
         ({"a": {"as_of_date": dt.date(2026, 1, 30)}, "b": {}}, r"as_of_date is another day: 1 of 2"),
     ],
 )
