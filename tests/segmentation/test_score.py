@@ -1,5 +1,7 @@
 """Bands on numbers one can check by hand, and a whole day scored by real models."""
 
+import contextlib
+import dataclasses
 import datetime as dt
 import json
 
@@ -7,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segmentation import classify, cluster, features, lake, promote, score, scoring, settings, tables
-from segmentation.registry import NoModelError
-from tests import frames
+from segmentation import features, lake, preparation, score, scoring, settings, tables, validate
+from segmentation.registry import NoModelError, Registry
+from tests import champions, frames
 
 DAY = frames.DAY
 NOW = dt.datetime(2026, 1, 31, 5, tzinfo=dt.UTC)
@@ -55,95 +57,142 @@ def test_churn_risk():
     ]  # fmt: skip
 
 
-@pytest.fixture
-def trained_shop(stores):
-    """600 customers, 60 of them without an order, features of DAY and promoted models."""
+def test_bands():
+    found = scoring.band(np.array([0.9, 0.5, 0.3, 0.1, np.nan]), ("high", 0.5), ("general", 0.3))
+    assert list(found) == ["high", "high", "general", "low", None]
+
+
+@pytest.fixture(scope="module")
+def trained_shop(module_stores, tmp_path_factory):
+    """600 customers, 60 of them without an order and 20 new ones, features of DAY and promoted models."""
+    stores = module_stores
     rng = np.random.default_rng(3)
     customers = [{"customer_id": f"c{n:03}", "signed_up_at": dt.date(2024, 6, 1)} for n in range(600)]
     orders = []
     for n in range(540):
         days, stop = np.cumsum(rng.exponential(10 + n / 8, 60)), rng.exponential(900)
+        days -= days[0]
+        first = 600 if n >= 520 else 1
         orders += [
             {"order_id": f"o{n}-{k}", "customer_id": f"c{n:03}", "total_amount": round(float(rng.gamma(3, 10)), 2),
-             "ordered_at": dt.date(2024, 6, 2) + dt.timedelta(days=float(day))}
+             "ordered_at": dt.date(2024, 6, 1) + dt.timedelta(days=float(first + day))}
             for k, day in enumerate(days)
-            if day < min(607, stop) or k == 0
+            if day < min(609, stop)
         ]  # fmt: skip
     orders = [order for order in orders if order["ordered_at"] < DAY]
-    frames.write_raw(stores, customers=customers, orders=orders)
+    tickets = [
+        {"ticket_id": f"t{n}-{k}", "customer_id": f"c{n:03}", "category": "complaint",
+         "opened_at": dt.date(2024, 7, 1) + dt.timedelta(days=int(rng.integers(0, 570)))}
+        for n in range(0, 600, 3)
+        for k in range(1 + n % 4)
+    ]  # fmt: skip
+    frames.write_raw(stores, customers=customers, orders=orders, support_tickets=tickets)
     features.build_training_examples(DAY, stores)
     features.build_features(DAY, stores)
-    trained = [cluster.train_segments(DAY, stores)]
-    trained += [classify.train_classifier(model, DAY, stores) for model in tables.TARGETS]
-    assert not any("skipped" in result for result in trained), trained
-    promote.promote_models(DAY, trained, stores)
-    return stores
+    with contextlib.chdir(tmp_path_factory.mktemp("registry")):  # where MLflow on SQLite keeps its artifacts
+        champions.promote(stores, DAY)
+        yield stores
 
 
-def test_every_customer_is_scored_in_the_contracts_columns(trained_shop, monkeypatch):
-    monkeypatch.setattr(settings, "load", lambda: settings.Settings(score=settings.Score(batch_rows=97)))
-    result = score.score_customers(DAY, NOW, trained_shop)
-    assert result == {
-        "rows": 600,
-        "model_versions": {"customer_segments": "1", "churn_90d": "1", "purchase_30d": "1"},
-    }
-    scores = lake.read(trained_shop.lake, tables.CUSTOMER_SCORES, DAY)
+def scores_of(stores, **config):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "load", lambda: settings.Settings(score=settings.Score(**config)))
+        result = score.score_customers(DAY, NOW, stores)
+    return result, lake.read(stores.lake, tables.CUSTOMER_SCORES, DAY)
+
+
+def test_every_customer_is_scored_in_the_contracts_columns(trained_shop):
+    result, scores = scores_of(trained_shop, batch_rows=97)
+    versions = dict.fromkeys([*tables.TARGETS, tables.SEGMENTS_MODEL], "1")
+    assert result == {"rows": 600, "model_versions": versions}
     assert scores.schema == tables.SEGMENT_COLUMNS
     frame = scores.to_pandas().set_index("customer_id")
     assert frame.index.is_unique
     prospects = frame.loc[[f"c{n:03}" for n in range(540, 600)]]
     buyers = frame.drop(prospects.index)
     assert set(prospects["segment_name"]) == set(prospects["lifecycle_stage"] + "s") == {"prospects"}
-    assert prospects["churn_probability_90d"].isna().all()
-    assert prospects["purchase_probability_30d"].notna().all()
-    assert set(buyers["segment_id"]) == set(range(1, buyers["segment_id"].max() + 1))
-    assert buyers["churn_probability_90d"].between(0, 1).all()
+    for column in ("churn_probability_90d", "churn_risk", "high_value_probability_90d"):
+        assert prospects[column].isna().all()
+        assert buyers[column].notna().all()
+    newcomers = frame["lifecycle_stage"].isin(["prospect", "new"])
+    assert 60 < newcomers.sum() < 100
+    assert (frame["new_customer_potential"].notna() == newcomers).all()
+    assert set(frame["new_customer_potential"].dropna()) <= {"high", "general", "low"}
+    assert set(frame["service_risk"]) <= {"high", "medium", "low"}
+    assert frame["purchase_probability_30d"].between(0, 1).all()
+    assert frame["expected_spend_90d"].map(lambda amount: amount >= 0 and amount.as_tuple().exponent == -2).all()
+    assert set(buyers["segment_id"]) == {1, 2, 3}
     assert (buyers.groupby("segment_id")["segment_name"].nunique() == 1).all()
-    assert set(map(json.dumps, map(json.loads, frame["model_versions"]))) == {
-        '{"churn_90d": "1", "customer_segments": "1", "purchase_30d": "1"}'
-    }
-    assert scores["expected_spend_90d"].null_count == scores["reasons"].null_count == 600
+    assert set(frame["model_versions"].map(json.loads).map(dict.items).map(frozenset)) == {frozenset(versions.items())}
 
 
-def test_batches_do_not_change_a_score(trained_shop, monkeypatch):
-    results = []
-    for rows in (7, 100_000):
-        monkeypatch.setattr(
-            settings, "load", lambda rows=rows: settings.Settings(score=settings.Score(batch_rows=rows))
-        )
-        score.score_customers(DAY, NOW, trained_shop)
-        results.append(lake.read(trained_shop.lake, tables.CUSTOMER_SCORES, DAY))
-    assert results[0].equals(results[1])
+def test_scores_are_those_of_the_registered_models(trained_shop):
+    _, scores = scores_of(trained_shop)
+    registry = Registry(trained_shop.registry)
+    estimator, metadata = registry.load(registry.resolve(tables.PURCHASE.model, DAY))
+    rows = lake.read(trained_shop.lake, tables.CUSTOMER_FEATURES, DAY).to_pandas()
+    expected = estimator.predict_proba(preparation.inputs(rows, metadata["columns"]))[:, 1]
+    np.testing.assert_allclose(scores["purchase_probability_30d"].to_numpy(), expected, rtol=1e-6)
+
+
+def test_everyone_has_reasons_that_differ_among_customers_and_from_each_other(trained_shop):
+    _, scores = scores_of(trained_shop)
+    frame = scores.to_pandas().set_index("customer_id")
+    assert frame["reasons"].map(len).between(1, 3).all()
+    assert (frame.loc[frame["lifecycle_stage"] == "active", "reasons"].map(len) == 3).all()
+    assert (frame["reasons"].map(lambda told: len({each.split(" (")[0] for each in told}) == len(told))).all()
+    assert frame["reasons"].map(tuple).nunique() > 200
+    prospects = frame.loc[frame["lifecycle_stage"] == "prospect", "reasons"]
+    assert all(any("chance of an order" in each for each in told) for told in prospects)
+    old = frame.loc[frame["lifecycle_stage"].isin(["active", "lapsed"]), "reasons"]
+    assert all("the risk to leave" in each for told in old for each in told)
+
+
+def test_what_passes_the_gate_is_what_was_scored(trained_shop):
+    scores_of(trained_shop)
+    assert validate.validate_table(tables.CUSTOMER_SCORES, DAY, trained_shop)["rows"] == 600
+
+
+def test_batches_do_not_change_a_score(trained_shop):
+    small, large = scores_of(trained_shop, batch_rows=7)[1], scores_of(trained_shop, batch_rows=100_000)[1]
+    assert small.equals(large)
 
 
 def test_a_day_before_the_training_is_not_scored_and_says_what_to_do(trained_shop):
     past = DAY - dt.timedelta(days=1)
-    frames.write_raw(trained_shop, past, customers=[{"customer_id": "a"}])
-    features.build_features(past, trained_shop)
     with pytest.raises(NoModelError, match="make run DAG=train_models_weekly DAY=2026-01-30"):
         score.score_customers(past, NOW, trained_shop)
     with pytest.raises(lake.MissingDayError):
         lake.read(trained_shop.lake, tables.CUSTOMER_SCORES, past)
 
 
-def test_a_skipped_target_leaves_its_column_empty(stores):
-    customers = [{"customer_id": f"c{n}"} for n in range(60)]
-    orders = [
-        {
-            "order_id": f"o{n}-{k}",
-            "customer_id": f"c{n}",
-            "ordered_at": dt.date(2025, 6, 2) + dt.timedelta(days=3 * n + k),
-        }
-        for n in range(60)
-        for k in range(1 + n % 4)
-    ]
-    frames.write_raw(stores, customers=customers, orders=orders)
-    features.build_training_examples(DAY, stores)
-    features.build_features(DAY, stores)
-    trained = [cluster.train_segments(DAY, stores)]
-    trained += [classify.train_classifier(model, DAY, stores) for model in tables.TARGETS]
-    assert [result.get("skipped") is not None for result in trained] == [False, True, True]
-    promote.promote_models(DAY, trained, stores)
-    assert score.score_customers(DAY, NOW, stores)["model_versions"] == {"customer_segments": "1"}
-    scores = lake.read(stores.lake, tables.CUSTOMER_SCORES, DAY)
-    assert scores["churn_probability_90d"].null_count == scores["churn_risk"].null_count == 60
+def test_skipped_targets_leave_their_columns_empty_and_the_chance_to_buy_gives_the_reasons(trained_shop, stores):
+    skipped = ["churn_90d", "new_customer_90d", "spend_90d", "service_risk_90d"]
+    shop = dataclasses.replace(stores, lake=trained_shop.lake)
+    champions.promote(shop, DAY, skipped)
+    result, scores = scores_of(shop)
+    assert set(result["model_versions"]) == {"customer_segments", "purchase_30d", "high_value_90d"}
+    empty = ["churn_probability_90d", "churn_risk", "new_customer_potential", "expected_spend_90d", "service_risk"]
+    assert all(scores[name].null_count == 600 for name in empty)
+    assert scores["purchase_probability_30d"].null_count == 0
+    assert all("the chance of an order" in each for told in scores["reasons"].to_pylist() for each in told)
+
+
+def test_without_any_target_there_are_segments_and_no_reasons(trained_shop, stores):
+    shop = dataclasses.replace(stores, lake=trained_shop.lake)
+    champions.promote(shop, DAY, list(tables.TARGETS))
+    _, scores = scores_of(shop)
+    assert scores["reasons"].null_count == 600
+    assert scores["segment_id"].null_count == 0
+
+
+def test_a_day_is_scored_while_mlflow_is_down_and_the_log_says_by_what(trained_shop, caplog, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    _, before = scores_of(trained_shop)
+    down = dataclasses.replace(trained_shop, registry="http://127.0.0.1:9")
+    with caplog.at_level("WARNING"):
+        _, scores = scores_of(down)
+    assert scores.equals(before)
+    assert "MLflow cannot be reached" in caplog.text
+    assert "churn_90d 1" in caplog.text
+    assert "2026-01-31T05:00:00+00:00" in caplog.text
