@@ -9,6 +9,7 @@ registered model then learns from every outcome known on the training day.
 
 import datetime as dt
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from segmentation.contest import Contest, Recipe
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
 from segmentation.preparation import NoFeaturesError
-from segmentation.registry import NoModelError, Registry, TrainingRun
+from segmentation.registry import NoModelError, Registry, TrainingRun, UntrustedModelError
 from segmentation.settings import Stores
 
 _NEWEST_ROWS = 50_000
@@ -51,9 +52,9 @@ def train_target(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
         known = _champion(registry, model, day)
         try:
             held, numbers = _judged(target, horizon_days, data, newest, known, run, config)
+            recipe, final = _final(target, held, data, newest, config)
         except NoFeaturesError as error:
             return _skipped(run, model, f"{error}")
-        recipe, final = _final(held, data, newest, config)
         run.metrics(numbers)
         columns = model_report.columns_of(final, list(data.features.columns))
         sample = data.features[columns].head(100)
@@ -62,6 +63,7 @@ def train_target(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
             "target": target.label,
             "horizon_days": horizon_days,
             "recipe": recipe.as_dict(),
+            "tested_recipe": held.recipe.as_dict(),  # as yet without the test's outcomes
             "bands": bands(target, predict(final, newest[columns])),
         }
         version = run.register(model, final, sample, predict(final, sample), metadata)
@@ -86,6 +88,8 @@ def too_few(
 
 def predict(ensemble: ProbabilityEnsemble | AmountEnsemble, features: pd.DataFrame) -> np.ndarray:
     """The probability, or the amount, shape (n,)."""
+    if not len(features):
+        return np.empty(0)
     if isinstance(ensemble, ProbabilityEnsemble):
         return ensemble.predict_proba(features)[:, 1]
     return ensemble.predict(features)
@@ -129,6 +133,9 @@ def _judged(
     held = contest.hold(train, horizon_days, offered, config, tried, told=print)
     model_report.contest(run, held)
     ensemble, predicted = contest.fitted(held.recipe, offered, train, test.features)
+    if target is tables.HIGH_VALUE:
+        held = replace(held, recipe=contest.levelled(held.recipe, predicted, float(train.outcomes.mean())))
+        ensemble.intercept = held.recipe.intercept
     if target.is_amount:
         numbers = model_report.amounts(run, held.recipe, test, predicted, config)
     else:
@@ -142,12 +149,15 @@ def _judged(
 
 
 def _final(
-    held: Contest, data: Examples, newest: pd.DataFrame, config: settings.Training
+    target: tables.Target, held: Contest, data: Examples, newest: pd.DataFrame, config: settings.Training
 ) -> tuple[Recipe, ProbabilityEnsemble | AmountEnsemble]:
     """The recipe, calibrated by all that was predicted later in time, learnt from every outcome that is known."""
     recipe = contest.calibrated(held.recipe, held.logits, held.outcomes, held.cutoffs, config)
     offered = _offered(data, newest, config)
-    final, _ = contest.fitted(recipe, offered, data, data.features.head(1))
+    final, predicted = contest.fitted(recipe, offered, data, newest)
+    if target is tables.HIGH_VALUE:
+        recipe = contest.levelled(recipe, predicted, float(data.outcomes.mean()))
+        final.intercept = recipe.intercept
     return recipe, final
 
 
@@ -174,8 +184,8 @@ def _over_champion(
 
     :param predicted: by the new recipe's members on the test.
     """
-    names = {each.name for each in offered}
-    if known is None or not {name for name, _ in known.members} <= names:
+    able = {each.name: set(each.defaults) for each in offered}
+    if known is None or not all(name in able and set(params) <= able[name] for name, params in known.members):
         return {}
     before = predicted
     if known.members != recipe.members:
@@ -193,12 +203,15 @@ def _over_champion(
 
 
 def _champion(registry: Registry, model: str, day: dt.date) -> Recipe | None:
-    """The recipe of the model that scores the training day as yet; None if there is none, or it is of an old kind."""
+    """The recipe of the model that scores the training day as yet; None if there is none, or it is of an old kind.
+
+    It is the one that its own test judged: what was calibrated with that test's outcomes would know those of this one.
+    """
     try:
         _, metadata = registry.load(registry.resolve(model, day))
-    except NoModelError:
+    except (NoModelError, UntrustedModelError):
         return None
-    return Recipe.of(metadata["recipe"]) if "recipe" in metadata else None
+    return Recipe.of(metadata["tested_recipe"]) if "tested_recipe" in metadata else None
 
 
 def _refuse_leaks(

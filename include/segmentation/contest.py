@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 from sklearn.metrics import mean_tweedie_deviance, roc_auc_score
@@ -191,6 +192,21 @@ def _factor(predicted: np.ndarray, outcomes: np.ndarray, cutoffs: np.ndarray, co
     return float(np.exp(np.log(sums[known] / expected[known]).sum() / (len(days) + config.stacking_cutoffs)))
 
 
+def levelled(recipe: Recipe, predicted: np.ndarray, share: float) -> Recipe:
+    """The recipe with the intercept at which the probabilities of some rows have a given mean.
+
+    For outcomes that come to a known share of the customers by their definition, whatever the season.
+
+    :param predicted: by its members, of the rows that it is for, shape (n, members): logits.
+    :param share: between 0 and 1.
+    """
+    if not len(predicted) or not 0 < share < 1:
+        return recipe
+    mean = recipe.slope * predicted @ np.array(recipe.weights)
+    intercept = brentq(lambda each: expit(each + mean).mean() - share, -50 - mean.max(), 50 - mean.min())
+    return replace(recipe, intercept=float(intercept))
+
+
 def fitted(
     recipe: Recipe, offered: list[Candidate], learn: Examples, later: pd.DataFrame
 ) -> tuple[ProbabilityEnsemble | AmountEnsemble, np.ndarray]:
@@ -323,9 +339,10 @@ def _choice(table: pd.DataFrame) -> tuple[str, str]:
 
 
 def _best_threshold(outcomes: np.ndarray, probability: np.ndarray) -> float:
-    """The probability from which on F1 is best, in steps of a hundredth of the rows."""
+    """The probability from which on F1 is best; rows of the same probability are taken together."""
     order = np.argsort(-probability, kind="stable")
-    hits = np.cumsum(outcomes[order])
+    ranked, hits = probability[order], np.cumsum(outcomes[order])
     taken = np.arange(1, len(order) + 1)
-    f1 = 2 * hits / (taken + hits[-1])
-    return float(probability[order][int(f1.argmax())])
+    is_last = np.append(ranked[1:] != ranked[:-1], True)
+    f1 = np.where(is_last, 2 * hits / (taken + hits[-1]), -1)
+    return float(ranked[int(f1.argmax())])

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
@@ -29,13 +28,16 @@ class NoFeaturesError(ValueError):
 def inputs(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The columns as the pipelines take them: numbers and booleans as float64, categories as text.
 
+    What is infinite counts as missing.
+
     :param frame: rows of `feat.customer_daily` or `feat.training_examples`.
     """
     made = {}
     for name in columns:
         values = frame[name]
         if is_number(values):
-            made[name] = values.to_numpy(dtype="float64", na_value=np.nan)
+            numbers = values.to_numpy(dtype="float64", na_value=np.nan)
+            made[name] = np.where(np.isinf(numbers), np.nan, numbers)
         else:
             made[name] = values.astype(object).where(values.notna(), UNKNOWN)
     return pd.DataFrame(made, index=frame.index, columns=list(columns))
@@ -45,8 +47,11 @@ def is_number(values: pd.Series) -> bool:
     """Whether a column holds numbers or booleans, as far as it holds anything."""
     if is_numeric_dtype(values.dtype) or is_bool_dtype(values.dtype):
         return True
-    first = values.first_valid_index() if values.dtype == object else None
-    return first is not None and not isinstance(values[first], str)
+    if values.dtype != object:
+        return False
+    # booleans with gaps are objects, and of a batch they may all be missing; texts have a type of their own
+    here = np.flatnonzero(values.notna())
+    return not len(here) or not isinstance(values.iloc[here[0]], str)
 
 
 class FeatureSelector(TransformerMixin, BaseEstimator):
@@ -65,7 +70,7 @@ class FeatureSelector(TransformerMixin, BaseEstimator):
         """:raises NoFeaturesError: nothing varies."""
         config = settings.Training(**(self.limits or {}))
         missing = None if self.missing_newest is None else pd.Series(self.missing_newest)
-        self.columns_ = list(selection.select(X, y, config, missing).kept)
+        self.columns_ = list(selection.select(X, np.asarray(y) > 0, config, missing).kept)
         if not self.columns_:
             raise NoFeaturesError("no feature varies among the training examples")
         return self
@@ -173,10 +178,12 @@ class SampledPowerTransformer(PowerTransformer):
 
 
 def scaled_numbers() -> Pipeline:
-    """For models that take distances or sums: the median where a value is missing, with a flag; power; scale."""
+    """For models that take distances or sums: the median where a value is missing, with a flag; power; scale.
+
+    What does not vary among the rows it learns from becomes 0 there, which shrunk coefficients make nothing of.
+    """
     return make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        VarianceThreshold(),
         StandardScaler(),
         SampledPowerTransformer(),
     )

@@ -98,7 +98,7 @@ def search(
 
 
 def _sampler(candidate: Candidate, config: settings.Training) -> optuna.samplers.BaseSampler:
-    if config.search == "grid":
+    if config.search == "grid" and candidate.space:
         grid = {name: _values(each) for name, each in candidate.space.items()}
         return optuna.samplers.GridSampler(grid, seed=config.seed)
     if config.search == "random":
