@@ -162,7 +162,7 @@ class Training(_Group):
     max_rows: int = Field(300_000, ge=1_000, description="examples of past cutoffs, above which customers are sampled")
     search: Literal["grid", "random", "bayesian", "none"] = "bayesian"
     has_learning_curve: bool = Field(True, description="whether each training shows what more examples would bring")
-    search_seconds: float = Field(60, ge=0, description="time for the search of one target; defaults are always tried")
+    search_seconds: float = Field(20, ge=0, description="time for the search of one target; defaults are always tried")
     search_trials: int = Field(12, ge=1, description="trials of one candidate, at most")
     search_rows: int = Field(60_000, ge=1_000, description="examples that the search learns from, at most")
     validations: int = Field(3, ge=1, description="cutoffs that candidates are compared at, the newest before the test")
