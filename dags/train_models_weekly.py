@@ -1,25 +1,27 @@
 """
-# Train the segments and the classifiers, every week
+# Train the segments and the models, every week
 
-`raw.*` -> `agg.*` -> `feat.training_examples` (features at past cutoffs, and what the customers did next) -> models
-`customer_segments`, `churn_90d` and `purchase_30d` in MLflow, with metrics, pictures and signature -> promotion.
+`raw.*` -> `agg.*` -> `feat.training_examples` (features at past cutoffs, and what the customers did next) -> models of
+segments, churn, purchase, high value, newcomers, service risk and spend in MLflow -> comparison -> promotion.
 
-The training day is the run's logical date: nothing that happened on it or later is learnt. Alias `champion` moves to
-what passes the gate, unless it stands on a later training day already: training a past day serves past days only.
+The training day is the run's logical date: nothing that happened on it or later is learnt. `compare` judges each model
+against its champion: what passes is promoted, what fails is not. What lies in between waits for a human under Browse,
+Required Actions, where the comparison is shown; without an answer in time the champions go on. Alias `champion` moves
+unless it stands on a later training day already: training a past day serves past days only.
 A day is extracted once, by whichever DAG comes first; `reload_since` and `reload_until` load rows again.
 """
 
 from airflow.sdk import dag, task
 
 from segmentation_airflow.assets import MODELS
+from segmentation_airflow.decision import decided
 from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS, WEEKLY
-from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
+from segmentation_airflow.stages import RELOAD, TARGETS, aggregates, as_day, extract_and_accept, stores
 
 
 @task
 def training_examples(day: str) -> dict:
     from segmentation import features
-    from segmentation_airflow.stages import as_day, stores
 
     return features.build_training_examples(as_day(day), stores())
 
@@ -27,25 +29,29 @@ def training_examples(day: str) -> dict:
 @task
 def cluster(day: str) -> dict:
     from segmentation import cluster
-    from segmentation_airflow.stages import as_day, stores
 
     return cluster.train_segments(as_day(day), stores())
 
 
-@task
+@task(max_active_tis_per_dagrun=2)
 def classify(model: str, day: str) -> dict:
     from segmentation import classify
-    from segmentation_airflow.stages import as_day, stores
 
-    return classify.train_classifier(model, as_day(day), stores())
+    return classify.train_target(model, as_day(day), stores())
 
 
-@task(outlets=[MODELS])
-def promote(day: str, segments: dict, classifiers: list[dict]) -> dict:
+@task
+def compare(day: str, segments: dict, targets: list[dict]) -> dict:
+    from segmentation import compare
+
+    return compare.compare_models(as_day(day), [segments, *targets], stores())
+
+
+@task(outlets=[MODELS], trigger_rule="none_failed")
+def promote(day: str, comparison: dict, answer: dict | None) -> dict:
     from segmentation import promote
-    from segmentation_airflow.stages import as_day, stores
 
-    return promote.promote_models(as_day(day), [segments, *classifiers], stores())
+    return promote.promote_models(as_day(day), comparison, answer, stores())
 
 
 @dag(
@@ -62,9 +68,10 @@ def train_models_weekly():
     day = "{{ ds }}"
     examples = training_examples(day)
     segments = cluster(day)
-    classifiers = classify.partial(day=day).expand(model=["churn_90d", "purchase_30d"])
-    extract_and_accept(day) >> aggregates(day) >> examples >> [segments, classifiers]
-    promote(day, segments, classifiers)
+    targets = classify.partial(day=day).expand(model=TARGETS)
+    extract_and_accept(day) >> aggregates(day) >> examples >> [segments, targets]
+    comparison = compare(day, segments, targets)
+    promote(day, comparison, decided(comparison))
 
 
 train_models_weekly()

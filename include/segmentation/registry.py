@@ -2,11 +2,13 @@
 The only door to MLflow: training runs, model versions, and which version scores which day.
 
 A version carries two tags of ours: `training_day`, and `promoted` once the gate let it pass. Alias `champion` is on
-the promoted version with the latest training day. A day in the past is scored by what had been trained by then.
+the promoted version with the latest training day, `previous` on the one before. A day in the past is scored by what had
+been trained by then; what was rolled back scores no day.
 """
 
 import contextlib
 import datetime as dt
+import hashlib
 import json
 import math
 import os
@@ -14,6 +16,8 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import mlflow  # noqa: TID251 - the one importer
@@ -25,7 +29,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from segmentation.errors import FinalError
 
-CHAMPION = "champion"
+CHAMPION, PREVIOUS = "champion", "previous"
 # skops, MLflow's safe format, reads only types that are named. Reviewed: containers of numbers and text, and estimators
 # whose state is such; none of them runs what an artifact brings along.
 TRUSTED_TYPES = [
@@ -97,8 +101,10 @@ class TrainingRun:
         mlflow.log_text(content, name)
 
     def dataset(self, frame: pd.DataFrame, name: str, target: str | None = None) -> None:
-        """The rows learnt from: their schema, size and digest, not the rows themselves."""
-        mlflow.log_input(mlflow.data.from_pandas(frame, name=name, targets=target), context="training")
+        """The rows learnt from: their day, schema, size and digest, not the rows themselves."""
+        data = mlflow.data.from_pandas(frame, name=name, targets=target)
+        mlflow.log_input(data, context="training", tags={"as_of": f"{self._day}"})
+        self.params({"as_of": f"{self._day}", "dataset_rows": len(frame), "dataset_digest": data.digest})
 
     @contextlib.contextmanager
     def nested(self, name: str) -> Iterator["TrainingRun"]:
@@ -146,7 +152,7 @@ class Registry:
     def training(self, model: str, day: dt.date) -> Iterator[TrainingRun]:
         """A run in the model's experiment. An error inside marks the run as failed and goes on."""
         mlflow.set_experiment(model)
-        tags = {"training_day": f"{day}", "model": model}
+        tags = {"training_day": f"{day}", "model": model, "code_digest": code_digest()}
         with mlflow.start_run(run_name=f"{model} {day}", tags=tags) as run:
             yield TrainingRun(run.info.run_id, day)
 
@@ -160,15 +166,47 @@ class Registry:
     def promote(self, model: str, version: str, reason: str) -> bool:
         """Marks a version as fit for use; moves the alias if no promoted version was trained on a later day.
 
+        The champion until now becomes `previous`, first, so that whoever is killed in between can begin again.
+
         :returns: whether it is now the champion.
         """
         candidate = self.version(model, version)
         self.tag(model, version, {"promoted": "true", "promotion": reason})
-        champion = self._champion(model)
+        champion = self.champion(model)
         if champion is not None and champion.training_day > candidate.training_day:
             return False
+        if champion is not None and champion.version != version:
+            self._client.set_registered_model_alias(model, PREVIOUS, champion.version)
         self._client.set_registered_model_alias(model, CHAMPION, version)
         return True
+
+    def roll_back(self, model: str, version: str | None, reason: str) -> tuple[Version, Version]:
+        """Makes a promoted version the champion again, and takes what is now the champion out of use.
+
+        :param version: None: the one with alias `previous`.
+        :returns: (the champion until now, the champion from now on).
+        :raises NoModelError: there is nothing to go back from, or to.
+        """
+        champion = self.champion(model)
+        if champion is None:
+            raise NoModelError(f"{model} has no champion to go back from")
+        fit = [each for each in self._promoted(model) if each.version != champion.version]
+        there_are = ", ".join(f"{each.version} of {each.training_day}" for each in fit) or "none"
+        target = self._of_alias(model, PREVIOUS) if version is None else None
+        if version is not None:
+            target = next((each for each in fit if each.version == version), None)
+        if target is None or target.version not in {each.version for each in fit}:
+            wanted = f"no promoted version {version}" if version else "no previous version"
+            raise NoModelError(f"{model} has {wanted} to go back to; promoted besides the champion: {there_are}")
+        self._client.set_registered_model_alias(model, CHAMPION, target.version)
+        self.tag(model, champion.version, {"promoted": "false", "promotion": reason})
+        earlier = [each for each in fit if each.version != target.version and each.training_day <= target.training_day]
+        if earlier:
+            last = max(earlier, key=lambda each: (each.training_day, int(each.version)))
+            self._client.set_registered_model_alias(model, PREVIOUS, last.version)
+        elif self._of_alias(model, PREVIOUS) is not None:
+            self._client.delete_registered_model_alias(model, PREVIOUS)
+        return champion, target
 
     def resolve(self, model: str, day: dt.date) -> Version:
         """The version that scores a day: the champion, unless it knows more than that day does.
@@ -179,7 +217,7 @@ class Registry:
         :raises UnreachableError: MLflow does not answer.
         """
         with _reachable():
-            champion = self._champion(model)
+            champion = self.champion(model)
             if champion is not None and champion.training_day <= day:
                 return champion
             promoted = self._promoted(model)
@@ -239,9 +277,17 @@ class Registry:
         with _reachable():
             return max((version.training_day for version in self._versions(model)), default=None)
 
-    def _champion(self, model: str) -> Version | None:
+    def champion(self, model: str) -> Version | None:
+        """The version with alias `champion`; None if there is none."""
+        return self._of_alias(model, CHAMPION)
+
+    def has_previous(self, model: str) -> bool:
+        """Whether there is a version to roll back to."""
+        return self.champion(model) is not None and self._of_alias(model, PREVIOUS) is not None
+
+    def _of_alias(self, model: str, alias: str) -> Version | None:
         try:
-            return _version(self._client.get_model_version_by_alias(model, CHAMPION))
+            return _version(self._client.get_model_version_by_alias(model, alias))
         except MlflowException as error:
             # A missing alias is INVALID_PARAMETER_VALUE, a missing model RESOURCE_DOES_NOT_EXIST.
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
@@ -260,6 +306,19 @@ class Registry:
             token = page.token
             if not token:
                 return found
+
+
+@cache
+def code_digest() -> str:
+    """The first 12 digits of the SHA-256 of the product's code and SQL: equal digests, equal code.
+
+    MLflow's own tag `mlflow.source.git.commit` is there only where the code runs from a clone.
+    """
+    home = Path(__file__).resolve().parents[1]
+    found = hashlib.sha256()
+    for path in sorted(path for path in home.rglob("*") if path.suffix in (".py", ".sql", ".yaml")):
+        found.update(f"{path.relative_to(home)}\n".encode() + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def read(folder: str) -> tuple[Any, dict[str, Any]]:

@@ -187,15 +187,64 @@ class Training(_Group):
         return {name: getattr(self, name) for name in names}
 
 
-class Cluster(_Group):
-    """The number of segments and how lopsided they may be."""
+class Promotion(_Group):
+    """What a new model must be to replace the champion: up to the first limit it is, from the second on it is not, and
+    in between a human decides."""
 
-    k_min: int = Field(4, ge=2)
+    good_gain: float = Field(-0.005, description="AUC, or share of spend in the best tenth, over the champion's recipe")
+    bad_gain: float = Field(-0.02, description="the same; below zero, as the same recipe on newer data gains nothing")
+    good_calibration_error: float = Field(0.05, ge=0, le=1, description="or no more than the champion's")
+    bad_calibration_error: float = Field(0.15, ge=0, le=1)
+    good_fairness_gap: float = Field(
+        0.10, ge=0, le=1, description="of true positive rates between groups, beyond chance"
+    )
+    bad_fairness_gap: float = Field(0.25, ge=0, le=1)
+    good_changed_share: float = Field(0.25, ge=0, le=1, description="of customers whose segment or band would change")
+    bad_changed_share: float = Field(0.60, ge=0, le=1)
+    compared_rows: int = Field(50_000, ge=100, description="customers that both models score for it, at most")
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.bad_gain > self.good_gain:
+            raise ValueError(f"bad_gain {self.bad_gain} must not be above good_gain {self.good_gain}")
+        for name in ("calibration_error", "fairness_gap", "changed_share"):
+            if getattr(self, f"bad_{name}") < getattr(self, f"good_{name}"):
+                raise ValueError(f"bad_{name} must not be below good_{name}")
+        return self
+
+
+class Cluster(_Group):
+    """How segments are made, chosen and kept; see docs/segments.md."""
+
+    k_min: int = Field(4, ge=2, description="segments, if any clustering within the limits has so many; else fewer")
     k_max: int = Field(8, ge=2)
     min_share: float = Field(0.02, ge=0, lt=0.5, description="smallest segment, as a share of the buyers")
     max_share: float = Field(0.60, gt=0.1, le=1, description="largest segment, as a share of the buyers")
-    sample_rows: int = Field(200_000, ge=1_000, description="customers that the centres are fitted on")
-    silhouette_rows: int = Field(5_000, ge=100, description="customers that the silhouette is measured on")
+    weights: dict[Literal["separation", "stability", "silhouette", "evenness", "simplicity"], float] = Field(
+        {"separation": 0.40, "stability": 0.25, "silhouette": 0.10, "evenness": 0.05, "simplicity": 0.20},
+        description="of the parts of the score that clusterings are chosen by; see cluster_score",
+    )
+    keep_margin: float = Field(0.03, ge=0, description="by so much another must beat the champion's recipe")
+    min_overlap: float = Field(
+        1 / 3, gt=0, lt=1, description="Jaccard index from which a cluster is the champion's: a third is half of each"
+    )
+    sample_rows: int = Field(50_000, ge=1_000, description="customers that clusters are fitted on")
+    search_rows: int = Field(2_000, ge=100, description="customers that all recipes are tried on")
+    sampled_rows: int = Field(5_000, ge=100, description="customers that Ward, DBSCAN and HDBSCAN see")
+    measured_rows: int = Field(5_000, ge=100, description="customers of silhouette, stability, simplicity")
+    inits: int = Field(20, ge=1, description="beginnings of K-Means, the best of which counts")
+    resamples: int = Field(5, ge=2, description="refits that stability is measured by")
+    score_depth: int = Field(4, ge=1, description="of the tree whose agreement is simplicity")
+    rules_depth: int = Field(8, ge=1, description="of the tree that describes the segments, at most")
+    rules_agreement: float = Field(0.85, gt=0, le=1, description="from which no deeper tree is looked for")
+    least_past: int = Field(100, ge=2, description="buyers at a past cutoff without which separation is not measured")
+
+    @field_validator("weights")
+    @classmethod
+    def _some_weight(cls, weights):
+        if any(weight < 0 for weight in weights.values()) or not sum(weights.values()) > 0:
+            raise ValueError("weights must not be negative, and not all 0")
+        return weights
 
     @model_validator(mode="after")
     def _k_range(self):
@@ -276,6 +325,7 @@ class Settings(BaseSettings):
     targets: Targets = Targets()
     training: Training = Training()
     cluster: Cluster = Cluster()
+    promotion: Promotion = Promotion()
     score: Score = Score()
     publish: Publish = Publish()
     performance: Performance = Performance()

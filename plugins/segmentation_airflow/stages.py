@@ -7,7 +7,7 @@ from airflow.sdk import Param, task
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stores import stores
 
-__all__ = ["RELOAD", "aggregates", "as_day", "extract_and_accept", "stores"]
+__all__ = ["RELOAD", "TARGETS", "aggregates", "as_day", "extract_and_accept", "stores"]
 
 ENTITIES = [
     "customers",
@@ -18,6 +18,14 @@ ENTITIES = [
     "support_tickets",
     "campaigns",
     "campaign_contacts",
+]
+TARGETS = [
+    "churn_90d",
+    "purchase_30d",
+    "high_value_90d",
+    "new_customer_90d",
+    "service_risk_90d",
+    "spend_90d",
 ]
 _TIME = {"type": ["null", "string"], "format": "date-time"}
 RELOAD = {

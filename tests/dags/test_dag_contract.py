@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DAGS = {"segment_customers_daily.py": {"segment_customers_daily"}, "train_models_weekly.py": {"train_models_weekly"}}
+DAGS = {f"{dag_id}.py": {dag_id} for dag_id in ("roll_back_model", "segment_customers_daily", "train_models_weekly")}
+TAGS = {"roll_back_model": "on request", "segment_customers_daily": "daily", "train_models_weekly": "weekly"}
 EDGES = {
     "segment_customers_daily": {
         "extract": {"validate_raw"},
@@ -31,10 +32,14 @@ EDGES = {
         "validate_raw": {"aggregates"},
         "aggregates": {"training_examples"},
         "training_examples": {"cluster", "classify"},
-        "cluster": {"promote"},
-        "classify": {"promote"},
+        "cluster": {"compare"},
+        "classify": {"compare"},
+        "compare": {"is_asked", "promote"},
+        "is_asked": {"decide"},
+        "decide": {"promote"},
         "promote": set(),
     },
+    "roll_back_model": {"roll_back": set()},
 }
 HEAVY = {
     "pandas", "numpy", "sklearn", "mlflow", "great_expectations", "duckdb", "pyarrow", "matplotlib", "psycopg2",
@@ -127,10 +132,7 @@ def test_each_dag_explains_itself_and_never_runs_twice_at_once(dag):
     dag_id, each = dag
     assert each["doc"].strip().startswith("# ")
     assert len(each["doc"]) > 300
-    assert set(each["tags"]) == {
-        "segmentation",
-        dag_id.rsplit("_", 1)[1],
-    }
+    assert set(each["tags"]) == {"segmentation", TAGS[dag_id]}
     assert (each["catchup"], each["max_active_runs"]) == (False, 1)
     assert each["start"] < "1995"
 
@@ -154,12 +156,17 @@ def test_what_is_written_for_others_is_announced(parsed):
     assert announced == {
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
+        ("roll_back_model", "roll_back"): ["segmentation_models"],
     }
 
 
 def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     schedules = {dag_id: dag["schedule"] for dag_id, dag in parsed["dags"].items()}
-    assert schedules == {"segment_customers_daily": "0 5 * * *", "train_models_weekly": "0 2 * * 1"}
+    assert schedules == {
+        "segment_customers_daily": "0 5 * * *",
+        "train_models_weekly": "0 2 * * 1",
+        "roll_back_model": None,
+    }
     changed = parse(tmp_path, SEGMENTATION_DAILY_SCHEDULE="30 6 * * *", SEGMENTATION_WEEKLY_SCHEDULE="")
     assert changed["dags"]["segment_customers_daily"]["schedule"] == "30 6 * * *"
     assert changed["dags"]["train_models_weekly"]["schedule"] is None
@@ -170,3 +177,16 @@ def test_dag_files_are_short_and_hold_no_logic():
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= 80, path
         assert not [line for line in lines if line.lstrip().startswith(("if ", "for ", "while ", "try"))], path
+
+
+def test_the_targets_and_answers_of_the_dags_are_those_of_the_product():
+    """Spelt once more in plugins/, because parsing must not import the product's libraries."""
+    sys.path.insert(0, str(ROOT / "plugins"))
+    try:
+        from segmentation_airflow import decision, stages
+    finally:
+        sys.path.pop(0)
+    from segmentation import promote, tables
+
+    assert list(tables.TARGETS) == stages.TARGETS
+    assert (promote.APPROVE, promote.KEEP) == (decision.APPROVE, decision.KEEP)
