@@ -7,7 +7,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | validate | `validate`           | `staged.*`; a lake table by day        | `raw.*`; stops the run, or not     |
 | features | `aggregates`         | the history of `raw.*`                 | `agg.*`, per customer and day      |
 | features | `features`           | `agg.*`, `raw.*`                       | `feat.*`                           |
-| train    | `cluster` (`naming`) | `feat.training_examples`               | model `customer_segments`          |
+| train    | `cluster`            | `feat.training_examples`               | model `customer_segments`          |
 | train    | `classify`           | `feat.training_examples`               | models `churn_90d`, `purchase_30d` |
 | train    | `promote`            | what the two have registered           | alias `champion`                   |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
@@ -25,5 +25,8 @@ What extract needs besides: `extract_window`, `deletions`. What validate needs: 
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
 and where that goes: `quarantine`, `quality`, `data_docs`. What the features need: `families` (what there is, and the
 dictionary), `purchase_features` (`purchase_model`, `purchase_likelihoods`). What the classifiers need: `selection`.
+What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
+`lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
+`cluster_report` leaves in MLflow.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -2,10 +2,8 @@
 The pictures that training runs keep in MLflow. Each function takes plain arrays and gives a matplotlib figure.
 
 Here: features, and predictions against what happened. What a model rests on and how models compare is drawn in
-`model_pictures`.
+`model_pictures`; clusterings, in `segment_pictures`.
 """
-
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,44 +26,6 @@ def canvas(title: str, width: float = 7, height: float = 4.5) -> tuple[Figure, A
     axes = figure.subplots()
     axes.set_title(title)
     return figure, axes
-
-
-def segment_sizes(names: Sequence[str], shares: Sequence[float]) -> Figure:
-    """One bar per segment; shares in 0..1."""
-    figure, axes = canvas("Segments by share of buyers", height=1 + 0.5 * len(names))
-    bars = axes.barh(list(names), [100 * share for share in shares])
-    axes.bar_label(bars, fmt="%.1f%%")
-    axes.invert_yaxis()
-    axes.set_xlabel("% of buyers")
-    axes.margins(x=0.15)
-    return figure
-
-
-def segment_profiles(profile: pd.DataFrame) -> Figure:
-    """Heat map of mean percentile ranks (0..1): rows are segments, columns features; 0.5 is the average customer."""
-    figure, axes = canvas(
-        "What sets the segments apart (mean percentile)", 2 + 1.2 * profile.shape[1], 2 + 0.5 * len(profile)
-    )
-    image = axes.imshow(profile.to_numpy(), cmap="RdBu_r", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(profile.shape[1]), profile.columns, rotation=30, ha="right")
-    axes.set_yticks(range(len(profile)), profile.index)
-    for (row, column), value in np.ndenumerate(profile.to_numpy()):
-        axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8)
-    figure.colorbar(image, ax=axes)
-    return figure
-
-
-def k_curve(silhouettes: Mapping[int, float], admissible: Mapping[int, bool], chosen: int) -> Figure:
-    """Silhouette against the number of clusters; hollow where a segment would be too small or too large."""
-    figure, axes = canvas("Number of segments")
-    ks = sorted(silhouettes)
-    axes.plot(ks, [silhouettes[k] for k in ks], color="grey", zorder=1)
-    for k in ks:
-        axes.scatter(k, silhouettes[k], s=80, zorder=2, color="C0", facecolor="C0" if admissible[k] else "white")
-    axes.scatter(chosen, silhouettes[chosen], s=250, facecolor="none", edgecolor="C3", zorder=3, label="chosen")
-    axes.set(xlabel="segments", ylabel="silhouette", xticks=ks)
-    axes.legend()
-    return figure
 
 
 def feature_selection(table: pd.DataFrame, most: int = 30) -> Figure:

@@ -42,6 +42,7 @@ TRUSTED_TYPES = [
     "segmentation.baselines.KnownAmount",
     "segmentation.baselines.LimitedAmount",
     "segmentation.baselines.Quintiles",
+    "segmentation.clusterings.SampledClusters",
     "segmentation.ensembles.AmountEnsemble",
     "segmentation.ensembles.ProbabilityEnsemble",
     "segmentation.preparation.Encoder",

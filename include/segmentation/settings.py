@@ -224,14 +224,15 @@ class Cluster(_Group):
         {"separation": 0.40, "stability": 0.25, "silhouette": 0.10, "evenness": 0.05, "simplicity": 0.20},
         description="of the parts of the score that clusterings are chosen by; see cluster_score",
     )
-    keep_margin: float = Field(0.03, ge=0, description="by so much another must beat the champion's recipe")
+    keep_margin: float = Field(0.05, ge=0, description="by so much others must beat the champion's recipe, or K-Means")
     min_overlap: float = Field(
         1 / 3, gt=0, lt=1, description="Jaccard index from which a cluster is the champion's: a third is half of each"
     )
     sample_rows: int = Field(50_000, ge=1_000, description="customers that clusters are fitted on")
     search_rows: int = Field(2_000, ge=100, description="customers that all recipes are tried on")
-    sampled_rows: int = Field(5_000, ge=100, description="customers that Ward, DBSCAN and HDBSCAN see")
-    measured_rows: int = Field(5_000, ge=100, description="customers of silhouette, stability, simplicity")
+    finalists: int = Field(3, ge=1, description="trials of each algorithm that are measured in full")
+    sampled_rows: int = Field(3_000, ge=100, description="customers that Ward, DBSCAN and HDBSCAN see")
+    measured_rows: int = Field(3_000, ge=100, description="customers of silhouette, stability, simplicity")
     inits: int = Field(20, ge=1, description="beginnings of K-Means, the best of which counts")
     resamples: int = Field(5, ge=2, description="refits that stability is measured by")
     score_depth: int = Field(4, ge=1, description="of the tree whose agreement is simplicity")
