@@ -1,4 +1,4 @@
-"""The gate says why; what fails it stays, and the champion goes on."""
+"""What the comparison lets pass becomes champion; what fails stays; in between a human decides."""
 
 import datetime as dt
 import json
@@ -8,59 +8,157 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from segmentation import promote, tables
+from segmentation import promote, rollback
 from segmentation.registry import NoModelError, Registry
 
 DAY = dt.date(2026, 1, 31)
-SOUND = {"smallest_share": 0.2, "largest_share": 0.4}
+NEXT = DAY + dt.timedelta(days=7)
+NOW = dt.datetime(2026, 2, 9, 8, 30, tzinfo=dt.UTC)
 X = pd.DataFrame({"x": [0.0, 1.0]})
+SEGMENTS, CHURN = "customer_segments", "churn_90d"
 
 
 @pytest.fixture
-def trained(stores):
-    """Registers a version of any model with given metrics, as training does."""
+def register(stores):
+    """Registers a version of any model, as training does; returns its number."""
     registry = Registry(stores.registry)
     estimator = LogisticRegression().fit(X, [0, 1])
 
-    def train(model, metrics):
-        with registry.training(model, DAY) as run:
-            version = run.register(model, estimator, X, np.array([0.0, 1.0]), {})
-        return {"model": model, "version": version, "metrics": metrics}
+    def make(model, day=DAY):
+        with registry.training(model, day) as run:
+            return run.register(model, estimator, X, np.array([0.0, 1.0]), {})
 
-    return train
-
-
-def test_what_passes_becomes_champion(stores, trained):
-    results = [trained("customer_segments", SOUND), trained("churn_90d", {"auc": 0.7})]
-    outcome = promote.promote_models(DAY, results, stores)
-    assert outcome == {"churn_90d": "version 1, champion", "customer_segments": "version 1, champion"}
+    return make
 
 
-def test_a_skipped_target_is_noted_where_scoring_looks(stores, trained):
-    results = [trained("customer_segments", SOUND), {"model": "churn_90d", "skipped": "too few"}]
-    outcome = promote.promote_models(DAY, results, stores)
-    assert outcome["churn_90d"] == "skipped: too few"
-    tags = Registry(stores.registry).resolve("customer_segments", DAY).tags
-    assert json.loads(tags["skipped_targets"]) == {"churn_90d": "too few"}
+def compared(skipped=None, **verdicts):
+    """A comparison of version `v` of each model with a verdict."""
+    return {
+        "verdicts": {
+            model: {"version": version, "verdict": verdict, "reasons": [] if verdict == "pass" else ["AUC -0.010"]}
+            for model, (version, verdict) in verdicts.items()
+        },
+        "skipped": skipped or {},
+    }
 
 
-def test_what_fails_the_gate_is_named_and_the_rest_promoted(stores, trained):
-    results = [trained("customer_segments", SOUND), trained("churn_90d", {"auc": 0.48})]
-    with pytest.raises(
-        promote.PromotionRefusedError, match=r"churn_90d version 1: AUC 0\.480 .* no better than chance"
-    ):
-        promote.promote_models(DAY, results, stores)
+def answered(*options, user="Ada"):
+    return {"chosen_options": list(options), "responded_by_user": {"id": "1", "name": user} if user else None}
+
+
+def test_what_passes_becomes_champion_and_the_old_one_previous(stores, register):
     registry = Registry(stores.registry)
-    assert registry.resolve("customer_segments", DAY).version == "1"
+    first = promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
+    assert first == {CHURN: "version 1, champion"}
+    assert not registry.has_previous(CHURN)
+    for _ in range(2):  # the task is tried again
+        version = "2" if registry.champion(CHURN).version == "2" else register(CHURN, NEXT)
+        promote.promote_models(NEXT, compared(churn_90d=(version, "pass")), None, stores)
+    assert registry.champion(CHURN).version == "2"
+    assert registry._of_alias(CHURN, "previous").version == "1"
+
+
+def test_a_skipped_target_is_noted_where_scoring_looks(stores, register):
+    comparison = compared({CHURN: "too few"}, customer_segments=(register(SEGMENTS), "pass"))
+    assert promote.promote_models(DAY, comparison, None, stores)[CHURN] == "skipped: too few"
+    assert json.loads(Registry(stores.registry).resolve(SEGMENTS, DAY).tags["skipped_targets"]) == {CHURN: "too few"}
+
+
+def test_what_fails_leaves_the_champion_where_it_is_and_says_why(stores, register, caplog):
+    promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
+    outcome = promote.promote_models(NEXT, compared(churn_90d=(register(CHURN, NEXT), "fail")), None, stores)
+    assert outcome == {CHURN: "version 2 refused: AUC -0.010; version 1 stays champion"}
+    assert "version 2 refused" in caplog.text
+    registry = Registry(stores.registry)
+    assert registry.resolve(CHURN, NEXT).version == "1"
+    assert registry.version(CHURN, "2").tags["promotion"] == "AUC -0.010"
+
+
+def test_without_any_champion_a_refusal_is_an_error_and_the_rest_is_promoted(stores, register):
+    comparison = compared(customer_segments=(register(SEGMENTS), "pass"), churn_90d=(register(CHURN), "fail"))
+    with pytest.raises(promote.PromotionRefusedError, match=r"churn_90d version 1: AUC -0\.010"):
+        promote.promote_models(DAY, comparison, None, stores)
+    registry = Registry(stores.registry)
+    assert registry.resolve(SEGMENTS, DAY).version == "1"
     with pytest.raises(NoModelError):
-        registry.resolve("churn_90d", DAY)
-    assert registry.version("churn_90d", "1").tags["promoted"] == "false"
+        registry.resolve(CHURN, DAY)
 
 
-@pytest.mark.parametrize("shares", [(0.01, 0.4), (0.1, 0.7)])
-def test_lopsided_segments_do_not_pass(shares):
-    from segmentation.settings import Settings
+@pytest.mark.parametrize(
+    ("answer", "champion", "decided_by"),
+    [
+        (answered(promote.APPROVE), "2", "Ada"),
+        (answered(promote.KEEP), "1", "Ada"),
+        (answered(promote.KEEP, user=None), "1", "nobody answered in time"),
+        (None, "1", None),
+    ],
+)
+def test_in_between_a_human_decides_and_silence_keeps_the_champion(stores, register, answer, champion, decided_by):
+    promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
+    promote.promote_models(NEXT, compared(churn_90d=(register(CHURN, NEXT), "ask")), answer, stores)
+    registry = Registry(stores.registry)
+    assert registry.champion(CHURN).version == champion
+    if decided_by:
+        assert registry.version(CHURN, "2").tags["decided_by"] == decided_by
+    assert ("Ada" in registry.version(CHURN, "2").tags["promotion"]) == (decided_by == "Ada")
 
-    metrics = dict(zip(("smallest_share", "largest_share"), shares, strict=True))
-    reason = promote.gate(tables.SEGMENTS_MODEL, metrics, Settings())
-    assert "outside 2% to 60%" in reason
+
+def test_what_passed_does_not_wait_for_the_human(stores, register):
+    comparison = compared(customer_segments=(register(SEGMENTS), "pass"), churn_90d=(register(CHURN), "ask"))
+    with pytest.raises(promote.PromotionRefusedError, match="churn_90d"):
+        promote.promote_models(DAY, comparison, answered(promote.KEEP), stores)
+    assert Registry(stores.registry).champion(SEGMENTS).version == "1"
+
+
+class TestRollingBack:
+    @pytest.fixture
+    def registry(self, stores, register):
+        """Three champions one after the other, and one for the segments."""
+        for week in range(3):
+            day = DAY + dt.timedelta(days=7 * week)
+            promote.promote_models(day, compared(churn_90d=(register(CHURN, day), "pass")), None, stores)
+        promote.promote_models(DAY, compared(customer_segments=(register(SEGMENTS), "pass")), None, stores)
+        return Registry(stores.registry)
+
+    def test_the_version_before_is_champion_again_and_no_day_is_scored_by_the_other(self, stores, registry):
+        day = DAY + dt.timedelta(days=30)
+        assert registry.resolve(CHURN, day).version == "3"
+        told = rollback.roll_back(CHURN, None, NOW, stores)
+        assert told == {
+            CHURN: "version 3 of 2026-02-14 out of use, version 2 of 2026-02-07 is champion again",
+        }
+        assert [registry.resolve(CHURN, each).version for each in (day, NEXT, DAY)] == ["2", "2", "1"]
+        assert registry.version(CHURN, "3").tags["promotion"] == "rolled back at 2026-02-09 08:30 UTC"
+
+    def test_it_can_go_back_further_and_then_no_more(self, stores, registry):
+        rollback.roll_back(CHURN, None, NOW, stores)
+        rollback.roll_back(CHURN, None, NOW, stores)
+        assert registry.champion(CHURN).version == "1"
+        with pytest.raises(NoModelError, match=r"has no previous version to go back to; promoted .* none"):
+            rollback.roll_back(CHURN, None, NOW, stores)
+        assert registry.champion(CHURN).version == "1"
+
+    def test_it_goes_back_to_a_version_that_is_named(self, stores, registry):
+        rollback.roll_back(CHURN, "1", NOW, stores)
+        assert registry.champion(CHURN).version == "1"
+
+    def test_a_version_that_was_never_promoted_is_refused_with_those_that_were(self, stores, registry, register):
+        register(CHURN, NEXT)
+        with pytest.raises(NoModelError, match=r"no promoted version 4 .*: .*2 of 2026-02-07"):
+            rollback.roll_back(CHURN, "4", NOW, stores)
+
+    def test_all_are_those_that_have_a_version_before(self, stores, registry):
+        assert set(rollback.roll_back("all", None, NOW, stores)) == {CHURN}
+        assert registry.champion(SEGMENTS).version == "1"
+
+    @pytest.mark.parametrize(("model", "version"), [("churn", None), ("all", "1")])
+    def test_what_makes_no_sense_is_refused(self, stores, registry, model, version):
+        with pytest.raises(ValueError, match=r"there is no model .churn.|name the model"):
+            rollback.roll_back(model, version, NOW, stores)
+        assert registry.champion(CHURN).version == "3"
+
+    def test_the_next_training_is_promoted_over_it(self, stores, registry, register):
+        rollback.roll_back(CHURN, None, NOW, stores)
+        later = DAY + dt.timedelta(days=21)
+        promote.promote_models(later, compared(churn_90d=(register(CHURN, later), "pass")), None, stores)
+        assert registry.champion(CHURN).version == "4"
