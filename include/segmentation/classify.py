@@ -74,6 +74,11 @@ def too_few(
     train: Examples, test: Examples, target: tables.Target, horizon_days: int, config: settings.Training
 ) -> str | None:
     """Why a target can't be trained, in words; None if it can."""
+    if not len(test):
+        return (
+            f"no example has a known {target.label}: no cutoff lies {horizon_days} days or more before the training "
+            "day, or there is nobody to predict it for, or nothing to tell it by"
+        )
     if not len(train):
         return f"the history is too short: no cutoff lies {2 * horizon_days} days or more before the training day"
     for part, name in ((train, "training"), (test, "test")):
@@ -137,7 +142,7 @@ def _judged(
         held = replace(held, recipe=contest.levelled(held.recipe, predicted, float(train.outcomes.mean())))
         ensemble.intercept = held.recipe.intercept
     if target.is_amount:
-        numbers = model_report.amounts(run, held.recipe, test, predicted, config)
+        numbers = model_report.amounts(run, held.recipe, test, predicted, config, ensemble)
     else:
         numbers = model_report.probabilities(run, target, held.recipe, ensemble, test, predicted, config)
     numbers |= _over_champion(target, held.recipe, known, offered, train, test, predicted, config)
@@ -190,6 +195,8 @@ def _over_champion(
     before = predicted
     if known.members != recipe.members:
         _, before = contest.fitted(known, offered, train, test.features)
+    if target is tables.HIGH_VALUE:
+        known = contest.levelled(known, before, float(train.outcomes.mean()))
     new, old = recipe.predicted(predicted, target.is_amount), known.predicted(before, target.is_amount)
     if target.is_amount:
         there = judge.judge_amounts(test.outcomes, old)

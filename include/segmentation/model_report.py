@@ -91,11 +91,17 @@ def probabilities(
 
 
 def amounts(
-    run: TrainingRun, recipe: Recipe, test: Examples, predicted: np.ndarray, config: settings.Training
+    run: TrainingRun,
+    recipe: Recipe,
+    test: Examples,
+    predicted: np.ndarray,
+    config: settings.Training,
+    ensemble: AmountEnsemble | None = None,
 ) -> dict[str, float]:
     """Judges amounts and leaves the report in the run.
 
     :param predicted: of the recipe's members on the test, shape (n, members), in the shop's currency.
+    :param ensemble: of these members; without it nothing is said of the features.
     """
     before = predicted @ np.array(recipe.weights)
     amount = recipe.predicted(predicted, is_amount=True)
@@ -104,6 +110,8 @@ def amounts(
     uncalibrated = judge.judge_amounts(test.outcomes, before)
     numbers |= {f"{name}_before": uncalibrated[name] for name in ("total_ratio", "calibration_error")}
     run.picture(pictures.amounts(test.outcomes, amount), "amounts")
+    if ensemble is not None:
+        _explanations(run, ensemble, test, config)
     return finite(numbers)
 
 
@@ -118,8 +126,11 @@ def columns_of(ensemble: ProbabilityEnsemble | AmountEnsemble, order: list[str])
     return [name for name in order if name in used]
 
 
-def _explanations(run: TrainingRun, ensemble: ProbabilityEnsemble, test: Examples, config: settings.Training) -> None:
-    """What the model rests on: contributions to its logit, and what shuffling costs the features that add most."""
+def _explanations(
+    run: TrainingRun, ensemble: ProbabilityEnsemble | AmountEnsemble, test: Examples, config: settings.Training
+) -> None:
+    """What the model rests on: contributions to its logit or amount, and what shuffling costs the features that add
+    most: AUC, of amounts that of telling who spends at all."""
     part = test.sampled(_EXPLAINED_ROWS, config.seed)
     found = explain.contributions(ensemble, part.features)
     table = pd.DataFrame(found.values, columns=list(found.columns), index=part.features.index)
@@ -129,9 +140,9 @@ def _explanations(run: TrainingRun, ensemble: ProbabilityEnsemble, test: Example
         by_size.rename("mean_contribution").to_csv(index_label="feature", float_format="%.6g"), "contributions.csv"
     )
     shuffled = importance.permutation_importance(
-        ensemble.decision_function,
+        ensemble.predict if isinstance(ensemble, AmountEnsemble) else ensemble.decision_function,
         test.features,
-        test.outcomes,
+        test.outcomes > 0,
         list(by_size.index[:_IMPORTANT]),
         rows=_SHUFFLED_ROWS,
         repeats=_REPEATS,

@@ -45,12 +45,15 @@ class Fold:
                     self._steps[key] = (step, learn, later)
                 else:
                     made = clone(step).fit(learn, self.outcomes if self.outcomes.dtype == bool else self.outcomes > 0)
-                    self._steps[key] = (made, made.transform(learn), made.transform(later))
+                    self._steps[key] = (made, made.transform(learn), made.transform(later) if len(later) else later)
             made, learn, later = self._steps[key]
             steps.append((name, made))
         model = clone(pipeline.steps[-1][1]).fit(learn, self.outcomes)
+        fitted = Pipeline([*steps, (pipeline.steps[-1][0], model)])
+        if not len(later):
+            return fitted, np.empty(0)
         predicted = model.predict_proba(later)[:, 1] if self.outcomes.dtype == bool else model.predict(later)
-        return Pipeline([*steps, (pipeline.steps[-1][0], model)]), predicted.astype("float64")
+        return fitted, predicted.astype("float64")
 
 
 @dataclass(frozen=True)
