@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from segmentation import lake, tables
@@ -58,9 +59,23 @@ def past(day: dt.date, stores: Stores, least: int) -> Past | str:
     return Past(cutoff, rows[list(COLUMNS)], rows[list(OUTCOMES)])
 
 
+def ids(day: dt.date, cutoff: dt.date, stores: Stores) -> np.ndarray:
+    """The customer ids of the buyers of a cutoff, in the order that the others come in."""
+    table = _table(day, cutoff, stores, ())
+    return table["customer_id"].to_numpy()[_order(table)]
+
+
 def _read(day: dt.date, cutoff: dt.date, stores: Stores, columns: tuple[str, ...]) -> pd.DataFrame:
-    where = [("as_of_date", "=", cutoff), ("orders_count", ">", 0)]
-    table = lake.read_where(stores.lake, tables.TRAINING_EXAMPLES, day, ["customer_id", *columns], where)
-    hashes = pd.util.hash_array(table["customer_id"].to_numpy(), categorize=False)
+    table = _table(day, cutoff, stores, columns)
     frame = table.select(list(columns)).to_pandas().astype("float64")
-    return frame.iloc[np.argsort(hashes, kind="stable")].reset_index(drop=True)
+    return frame.iloc[_order(table)].reset_index(drop=True)
+
+
+def _table(day: dt.date, cutoff: dt.date, stores: Stores, columns: tuple[str, ...]) -> pa.Table:
+    where = [("as_of_date", "=", cutoff), ("orders_count", ">", 0)]
+    return lake.read_where(stores.lake, tables.TRAINING_EXAMPLES, day, ["customer_id", *columns], where)
+
+
+def _order(table: pa.Table) -> np.ndarray:
+    """Places in the order of the hash, shape (n,)."""
+    return np.argsort(pd.util.hash_array(table["customer_id"].to_numpy(), categorize=False), kind="stable")

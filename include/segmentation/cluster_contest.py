@@ -23,6 +23,7 @@ from segmentation.errors import FinalError
 
 CHAMPION = "champion"
 _SEED = 0
+_INITS = 10
 
 
 class NoSegmentationError(FinalError):
@@ -139,13 +140,13 @@ class Contest:
     def settled(self, candidate: Candidate, incumbent: Incumbent | None) -> Candidate:
         """The candidate fitted anew with the training's own seed; as it was, if that leaves the limits."""
         beginning = incumbent.pipeline if incumbent and candidate.name == CHAMPION else None
-        fitted = self._candidate(candidate.name, candidate.recipe, beginning, self.seed)
+        fitted = self._candidate(candidate.name, candidate.recipe, beginning, self.seed, self.config.inits)
         return fitted if fitted.is_admissible else candidate
 
     def _trial(self, recipe: Recipe, rows: pd.DataFrame) -> Trial | None:
         """None where the recipe cannot be fitted to such rows."""
         try:
-            pipeline = clusterings.fit(recipe, rows, _SEED, inits=10, sampled_rows=len(rows))
+            pipeline = clusterings.fit(recipe, rows, _SEED, inits=_INITS, sampled_rows=len(rows))
             measures = cluster_score.measure(pipeline, rows, len(rows) // 2, self.config.score_depth)
         except ValueError:
             return None
@@ -155,14 +156,16 @@ class Contest:
         score = measures.score(self.config.weights, self.attainable)
         return Trial(recipe, measures, score, self._is_admissible(measures))
 
-    def _candidate(self, name: str, recipe: Recipe, incumbent: Pipeline | None = None, seed: int = _SEED) -> Candidate:
+    def _candidate(
+        self, name: str, recipe: Recipe, incumbent: Pipeline | None = None, seed: int = _SEED, inits: int = _INITS
+    ) -> Candidate:
         config = self.config
         sample = self.buyers.iloc[: config.sample_rows]
         measured = self.buyers.iloc[: config.measured_rows]
         if incumbent is not None and recipe.algorithm not in clusterings.CONTINUED:
             pipeline = incumbent  # as it is: anew, it would come out otherwise
         else:
-            pipeline = self._fit(recipe, sample, seed, incumbent)
+            pipeline = self._fit(recipe, sample, seed, incumbent, inits)
         separation = np.nan
         if self.past is not None:
             rows = self.past.features
@@ -180,16 +183,16 @@ class Contest:
         score = measures.score(config.weights, self.attainable)
         return Candidate(name, recipe, pipeline, measures, score, self._is_admissible(measures))
 
-    def _fit(self, recipe: Recipe, sample: pd.DataFrame, seed: int, incumbent: Pipeline | None) -> Pipeline:
+    def _fit(
+        self, recipe: Recipe, sample: pd.DataFrame, seed: int, incumbent: Pipeline | None, inits: int = _INITS
+    ) -> Pipeline:
         """Begins from the incumbent's clusters, if all of them have customers there."""
         start = None
         if incumbent is not None:
             labels = incumbent.predict(sample)
             if np.bincount(labels, minlength=int(recipe.parameter)).min() > sample.shape[1]:
                 start = labels
-        return clusterings.fit(
-            recipe, sample, seed, inits=self.config.inits, sampled_rows=self.config.sampled_rows, start=start
-        )
+        return clusterings.fit(recipe, sample, seed, inits=inits, sampled_rows=self.config.sampled_rows, start=start)
 
     def _is_admissible(self, measures: Measures) -> bool:
         return (

@@ -28,6 +28,7 @@ ALGORITHMS = (*BY_NUMBER, *BY_DENSITY)
 SAMPLED = ("ward", *BY_DENSITY)
 # What goes on from clusters that there are and comes to rest near them
 CONTINUED = ("kmeans", "gaussian_mixture")
+_INIT_ROWS = 5_000
 _REACHES = (0.5, 0.7, 0.9)  # quantiles of the distance to the last of so many neighbours
 _CLUSTER_SHARES = (0.02, 0.05, 0.10)
 
@@ -109,12 +110,15 @@ def fit(
 ) -> Pipeline:
     """The fitted pipeline of scaler and clusters; `predict` gives cluster numbers from 0.
 
-    :param inits: of K-Means, the best of which counts; the others need fewer.
+    :param inits: of K-Means, on some thousand rows; the best goes on with all of them. The others need fewer.
     :param start: for those of CONTINUED the clusters to begin from: the cluster of each row of the sample, shape (n,).
     """
     scaler = SCALERS[recipe.scaler]()
     points = scaler.fit_transform(sample)
     clusters = _estimator(recipe, seed, inits, sampled_rows)
+    if start is None and recipe.algorithm == "kmeans":
+        few = clusters.fit(points[:_INIT_ROWS])
+        clusters = _estimator(recipe, seed, 1, sampled_rows).set_params(init=few.cluster_centers_)
     if start is not None and recipe.algorithm in CONTINUED:
         clusters.set_params(**_beginning(recipe, points, start))
     return make_pipeline(scaler, clusters.fit(points))
@@ -136,7 +140,7 @@ def centroids(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _estimator(recipe: Recipe, seed: int, inits: int, sampled_rows: int) -> BaseEstimator:
     match recipe.algorithm:
         case "kmeans":
-            return KMeans(int(recipe.parameter), n_init=inits, random_state=seed)
+            return KMeans(int(recipe.parameter), n_init=inits, tol=1e-7, max_iter=1_000, random_state=seed)
         case "minibatch_kmeans":
             return MiniBatchKMeans(int(recipe.parameter), n_init=inits, batch_size=4_096, random_state=seed)
         case "gaussian_mixture":
