@@ -50,7 +50,7 @@ def train_segments(day: dt.date, stores: Stores) -> dict[str, Any]:
         trials = contest.trials()
         candidates = list(contest.candidates(trials, in_use and in_use.incumbent))
         cluster_report.tried(run, contest, trials, candidates)
-        chosen = contest.settled(contest.choose(candidates), in_use and in_use.incumbent)
+        chosen = contest.settled(contest.choose(candidates))
         labels = chosen.pipeline.predict(rows)
         kin = _matched(rows, labels, in_use, config.min_overlap, day)
         segments, profile = describe(rows, labels, kin, in_use and in_use.champion)

@@ -3,9 +3,8 @@ Which clustering is chosen: all recipes are tried on few customers, the best of 
 
 What they are compared by is in `cluster_score`. A little more of the score is not worth moving customers about, so of
 those that are nearly as good as the best the first counts: the champion's recipe, which goes on from the champion's
-clusters, then the algorithms in order of preference, K-Means first. For the same reason chance has no say in which
-recipe is chosen: what is tried begins from a seed that never changes, and only the chosen recipe is fitted for good
-with the training's own.
+clusters, then the algorithms in order of preference, K-Means first. For the same reason chance has little say: what is
+tried begins from a seed that never changes, and the training's own counts where it leads to clusters that fit better.
 """
 
 from collections.abc import Iterator, Sequence
@@ -92,10 +91,13 @@ class Contest:
     def trials(self) -> list[Trial]:
         """Every recipe on few customers, at the past cutoff where there is one, without stability.
 
-        With `k_min` to `k_max` clusters; only if none of these is within the limits, with fewer.
+        With `k_min` to `k_max` clusters; only if none of these is within the limits, with fewer. None for fewer than three
+        distinct customers.
         """
         rows = (self.buyers if self.past is None else self.past.features).iloc[: self.config.search_rows]
         most = min(self.config.k_max, len(rows.drop_duplicates()) - 1)
+        if most < 2:
+            return []
         found = [self._trial(recipe, rows) for recipe in clusterings.grid(range(self.config.k_min, most + 1))]
         if not any(trial.is_admissible for trial in found if trial):
             fewer = range(2, min(self.config.k_min - 1, most) + 1)
@@ -137,11 +139,16 @@ class Contest:
         order = (CHAMPION, *clusterings.ALGORITHMS)
         return min((c for c in fit if c.score >= least), key=lambda candidate: order.index(candidate.name))
 
-    def settled(self, candidate: Candidate, incumbent: Incumbent | None) -> Candidate:
-        """The candidate fitted anew with the training's own seed; as it was, if that leaves the limits."""
-        beginning = incumbent.pipeline if incumbent and candidate.name == CHAMPION else None
-        fitted = self._candidate(candidate.name, candidate.recipe, beginning, self.seed, self.config.inits)
-        return fitted if fitted.is_admissible else candidate
+    def settled(self, candidate: Candidate) -> Candidate:
+        """The candidate, or the same recipe fitted with many beginnings by the training's own seed if that fits better.
+
+        Only K-Means says what fits better; by less than `refit_gain` of its inertia nobody is moved.
+        """
+        if candidate.name != "kmeans":
+            return candidate
+        fitted = self._candidate(candidate.name, candidate.recipe, None, self.seed, self.config.inits)
+        best = candidate.pipeline[-1].inertia_ * (1 - self.config.refit_gain)
+        return fitted if fitted.is_admissible and fitted.pipeline[-1].inertia_ < best else candidate
 
     def _trial(self, recipe: Recipe, rows: pd.DataFrame) -> Trial | None:
         """None where the recipe cannot be fitted to such rows."""

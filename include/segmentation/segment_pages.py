@@ -115,7 +115,11 @@ def rule_in_words(rule: Rule) -> str:
         limits = [f"more than {above:,.10g}"] if np.isfinite(above) else []
         limits += [f"at most {most:,.10g}"] if np.isfinite(most) else []
         text = " and ".join(limits)
-        told.append(f"{name} {text} {unit}" if unit else f"{text} {name}" if name == "orders" else f"{name} {text}")
+        if name == "orders":
+            name = "order" if text.endswith(" 1") else "orders"
+            told.append(f"{text} {name}")
+        else:
+            told.append(f"{name} {text} {unit}".strip())
     return "; ".join(told) or "everyone"
 
 
@@ -153,7 +157,7 @@ def _about(segment: Mapping[str, Any], rules: Rules, rank: pd.Series, next_: pd.
         lines.append(
             f"- **What they did next**: of the {told['customers']:,.0f} buyers who were here on {told['day']}, "
             f"{told['bought_near']:.0%} bought within {targets.near_days} days and {told['bought_far']:.0%} within "
-            f"{targets.far_days}; by then they had spent {told['spend']:,.0f} each, {told['spend_share']:.0%} of all."
+            f"{targets.far_days}; they spent {told['spend']:,.0f} each by then, {told['spend_share']:.0%} of all spend."
         )
     lines.append(
         f"- **Who belongs here** ({rules.precision[cluster]:.0%} of those whom these rules take do, "

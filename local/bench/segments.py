@@ -1,5 +1,5 @@
 """
-How well segments tell customers apart: `python -m local.bench.segments --customers 5000`, or `--data <file>`.
+How well segments tell customers apart: `python -m local.bench.segments --customers 5000`, or `--data FILE`.
 
 On a simulated shop, whose truth is known, or on a real data set, in an embedded Postgres: the clustering that training
 would choose, fitted at the newest cutoff whose outcome is known, beside K-Means (5) on standardised raw recency,
@@ -83,12 +83,12 @@ def _bench(dsn: str, here: Path, customers: int, days: int, data: str | None) ->
     for seed in SEEDS:
         contest = Contest.of(buyers.newest(first, stores), past, config, seed)
         best = contest.choose(list(contest.candidates(contest.trials(), None)))
-        found[seed] = contest.settled(best, None)
+        found[seed] = contest.settled(best)
     seconds = (time.perf_counter() - begun) / len(SEEDS)
     _compare(past, found[SEEDS[0]].recipe, _types(dsn, first, past.day, stores), config)
     incumbent = Incumbent(found[SEEDS[0]].pipeline, found[SEEDS[0]].recipe)
     later = Contest.of(buyers.newest(second, stores), buyers.past(second, stores, config.least_past), config, SEEDS[-1])
-    next_ = later.settled(later.choose(list(later.candidates(later.trials(), incumbent))), incumbent)
+    next_ = later.settled(later.choose(list(later.candidates(later.trials(), incumbent))))
     rows = buyers.newest(first, stores)
     labels = {seed: each.pipeline.predict(rows) for seed, each in found.items()}
     seeds = max(moved(labels[SEEDS[0]], labels[seed]) for seed in SEEDS[1:])

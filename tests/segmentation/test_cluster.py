@@ -1,11 +1,14 @@
 """Segments: within their limits, chosen by the score, registered with all that was tried, and prospects apart."""
 
+import dataclasses
 import datetime as dt
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.pipeline import make_pipeline
 
 from segmentation import buyers, cluster, cluster_contest, features, lineage, settings
 from segmentation.cluster_contest import Contest
@@ -67,6 +70,17 @@ def test_limits_that_nothing_meets_are_told_with_the_shares():
         cluster_contest.NoSegmentationError, match=r"between 45% and 46% of buyers \(kmeans, 4 segments: 25.0%"
     ):
         chosen(four_kinds(), strict)
+
+
+def test_the_seed_of_a_training_counts_where_it_fits_better():
+    contest = Contest.of(four_kinds(), None, CONFIG, seed=5)
+    good = next(c for c in contest.candidates(contest.trials(), None) if c.name == "kmeans")
+    assert contest.settled(good) is good
+    scaler, _ = good.pipeline
+    points = scaler.transform(contest.buyers)
+    stuck = KMeans(4, init=points[:4], n_init=1, max_iter=1, random_state=0).fit(points)
+    poor = dataclasses.replace(good, pipeline=make_pipeline(scaler, stuck))
+    assert contest.settled(poor).pipeline[-1].inertia_ < 0.99 * stuck.inertia_
 
 
 @pytest.fixture

@@ -40,6 +40,11 @@ def test_rules_say_what_they_do_and_their_precision_and_recall_are_counted():
     assert [segment_pages.rule_in_words(rule) for rule in rules.of[1]] == ["more than 5 orders"]
 
 
+def test_one_order_is_one_order():
+    rule = segment_rules.Rule({"orders_count": (-np.inf, 1.0), "spend_total": (20.0, np.inf)}, 0.1)
+    assert segment_pages.rule_in_words(rule) == "at most 1 order; spend more than 20"
+
+
 def test_limits_are_whole_where_the_values_are(told):
     rules = segment_rules.find(told[0], LABELS, 400, deepest=8, least=0.85)
     limits = [x for each in rules.of.values() for rule in each for pair in rule.limits.values() for x in pair]

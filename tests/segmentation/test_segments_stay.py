@@ -94,7 +94,7 @@ def test_first_trainings_with_other_seeds_move_fewer_than_three_percent(shop):
     for seed in (1, 2, 3):
         contest = Contest.of(rows, past, CONFIG, seed)
         best = contest.choose(list(contest.candidates(contest.trials(), None)))
-        labels.append(contest.settled(best, None).pipeline.predict(rows))
+        labels.append(contest.settled(best).pipeline.predict(rows))
     assert max(moved(labels[0], other) for other in labels[1:]) < 0.03
 
 
