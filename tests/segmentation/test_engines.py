@@ -13,21 +13,19 @@ import pytest
 from local.simulator import practice_shop
 from segmentation import (
     aggregates,
-    classify,
-    cluster,
     engine,
     extract,
     families,
     features,
     history,
     lake,
-    promote,
     score,
     settings,
     tables,
     validate,
     warehouse,
 )
+from tests import champions
 from tests.local.simulator.conftest import DIRTY, silent
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: `make dev-ready` installs it")
@@ -39,6 +37,7 @@ SHOP = dataclasses.replace(DIRTY, customers=300, span_days=160, contact_share=0.
 LAST = SHOP.first_day + dt.timedelta(days=FIRST + sum(GROWN))
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 TRAINING = settings.Training(max_cutoffs=2, cutoff_step_days=40, min_examples=20)
+TARGETS = settings.Targets(far_days=40)
 CONF = {"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false", "spark.driver.memory": "1g"}
 KEYS = {name: [*each.schema.names[: len(each.keys) - 1]] for name, each in tables.AGGREGATES.items()}
 
@@ -54,9 +53,9 @@ def built(module_stores, new_warehouse, tmp_path_factory):
     ):
         other = dataclasses.replace(module_stores, marketing=marketing, lake=str(tmp_path_factory.mktemp("lake")))
         made = {"duckdb": module_stores, "spark": other}
+        spark = settings.Spark(master="local[2]", conf=CONF)
         with_engine = {
-            name: settings.Settings(engine=name, training=TRAINING, spark=settings.Spark(master="local[2]", conf=CONF))
-            for name in made
+            name: settings.Settings(engine=name, training=TRAINING, targets=TARGETS, spark=spark) for name in made
         }
         with warehouse.connect(module_stores.warehouse) as connection:
             practice_shop.create(connection, SHOP, FIRST, silent)
@@ -77,12 +76,7 @@ def built(module_stores, new_warehouse, tmp_path_factory):
             features.build_features(LAST, stores)
             features.build_training_examples(LAST, stores, TRAINING)
             if name == "duckdb":
-                trained = [
-                    cluster.train_segments(LAST, stores),
-                    classify.train_classifier("purchase_30d", LAST, stores),
-                ]
-                skipped = {"model": "churn_90d", "skipped": "the history is too short"}
-                promote.promote_models(LAST, [*trained, skipped], stores)
+                champions.promote(stores, LAST, skipped=["churn_90d"])
             score.score_customers(LAST, NOW, stores)
             patch.undo()
         yield made
@@ -113,7 +107,7 @@ def test_training_examples_are_the_same(built):
 
 def test_scores_are_the_same(built):
     left, right = (lake.read(stores.lake, tables.CUSTOMER_SCORES, LAST) for stores in built.values())
-    assert left["purchase_probability_30d"].null_count == 0
+    assert left["purchase_probability_30d"].null_count == left["reasons"].null_count == 0
     _same(left, right, left.column_names)
 
 
