@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run psql warehouse-url test lint lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback-model psql warehouse-url test lint lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -11,6 +11,8 @@ override export CONF := $(value CONF)
 override export CUSTOMERS := $(value CUSTOMERS)
 override export DAYS := $(value DAYS)
 override export SEED := $(value SEED)
+override export MODEL := $(value MODEL)
+override export VERSION := $(value VERSION)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -37,6 +39,9 @@ simulate: ready  ## let the simulated shop grow: [DAYS=1]; or make a new one: CU
 
 run: installed  ## run a DAG for a day and follow it: DAG=<dag_id> DAY=<yyyy-mm-dd> [CONF=<json>]
 	@$(LOCAL) run --dag="$$DAG" --day="$$DAY" --conf="$$CONF"
+
+rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
+	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"
 
 psql: installed  ## a prompt in the warehouse; ARGS='-c "select 1"' for one statement
 	@$(LOCAL) psql -- $(ARGS)

@@ -2,11 +2,10 @@
 # Put an earlier model back into use
 
 Alias `champion` of `model` (or of `all` that have a previous version) goes back to `version`, or without one to the
-version before; what was champion scores no day any more, whichever. The next run of `segment_customers_daily` scores
-with it; run the day again for it to show at once. Nothing is trained. See docs/runbooks/roll-back-a-model.md.
+version before; what is newer scores no day any more, whichever. The next run of `segment_customers_daily` scores with
+it; run the day again for it to show at once. Nothing is trained, and a task that is tried again goes back no further.
+See docs/runbooks/roll-back-a-model.md.
 """
-
-from datetime import datetime
 
 from airflow.sdk import Param, dag, task
 
@@ -21,10 +20,10 @@ PARAMS = {
 
 
 @task(outlets=[MODELS])
-def roll_back(model: str, version: str, now: str) -> dict:
+def roll_back(model: str, version: str, request: str) -> dict:
     from segmentation import rollback
 
-    return rollback.roll_back(model, version or None, datetime.fromisoformat(now), stores())
+    return rollback.roll_back(model, version or None, request, stores())
 
 
 @dag(
@@ -38,7 +37,7 @@ def roll_back(model: str, version: str, now: str) -> dict:
     doc_md=__doc__,
 )
 def roll_back_model():
-    roll_back("{{ params.model }}", "{{ params.version or '' }}", "{{ dag_run.start_date.isoformat() }}")
+    roll_back("{{ params.model }}", "{{ params.version or '' }}", "{{ run_id }}")
 
 
 roll_back_model()

@@ -6,8 +6,9 @@ segments, churn, purchase, high value, newcomers, service risk and spend in MLfl
 
 The training day is the run's logical date: nothing that happened on it or later is learnt. `compare` judges each model
 against its champion: what passes is promoted, what fails is not. What lies in between waits for a human under Browse,
-Required Actions, where the comparison is shown; without an answer in time the champions go on. Alias `champion` moves
-unless it stands on a later training day already: training a past day serves past days only.
+Required Actions, one question a model, with the comparison; without an answer in time the champion goes on. Alias
+`champion` moves unless it stands on a later training day already: training a past day serves past days only.
+What became of each model is what `promote` returns; it is red only if a refused model has no champion to go on.
 A day is extracted once, by whichever DAG comes first; `reload_since` and `reload_until` load rows again.
 """
 
@@ -48,10 +49,10 @@ def compare(day: str, segments: dict, targets: list[dict]) -> dict:
 
 
 @task(outlets=[MODELS], trigger_rule="none_failed")
-def promote(day: str, comparison: dict, answer: dict | None) -> dict:
+def promote(day: str, comparison: dict, answers: list | None) -> dict:
     from segmentation import promote
 
-    return promote.promote_models(as_day(day), comparison, answer, stores())
+    return promote.promote_models(as_day(day), comparison, answers, stores())
 
 
 @dag(

@@ -91,6 +91,15 @@ def run(options: argparse.Namespace) -> None:
     run_dag(Airflow(addresses.airflow, addresses.admin_password), options.dag, options.day, options.conf)
 
 
+def rollback_model(options: argparse.Namespace) -> None:
+    from local.airflow_api import Airflow
+    from local.demo import roll_back
+    from local.stack import Stack
+
+    addresses = Stack().addresses()
+    roll_back(Airflow(addresses.airflow, addresses.admin_password), options.model, options.version)
+
+
 def psql(options: argparse.Namespace) -> None:
     from local.state import Folders
 
@@ -117,6 +126,20 @@ def a_dag_id(text: str) -> str:
     if not DAG_ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"DAG must be the id of a DAG, such as segment_customers_daily, not {text!r}")
     return text
+
+
+def a_model(text: str) -> str:
+    """Argument type: what may be a model's name."""
+    if not text:
+        raise argparse.ArgumentTypeError("MODEL is missing: make rollback-model MODEL=<name|all> [VERSION=<n>]")
+    return text
+
+
+def a_version(text: str) -> str | None:
+    """Argument type: a version's number; nothing stands for the one before the champion."""
+    if text and not re.fullmatch(r"[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"VERSION must be a version's number, not {text!r}")
+    return text or None
 
 
 def a_number(text: str) -> int:
@@ -190,6 +213,10 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--day", type=a_day, required=True)
     part.add_argument("--conf", type=a_conf, default={})
     part.set_defaults(command=run)
+    part = commands.add_parser("rollback-model")
+    part.add_argument("--model", type=a_model, required=True)
+    part.add_argument("--version", type=a_version)
+    part.set_defaults(command=rollback_model)
     part = commands.add_parser("psql")
     part.add_argument("arguments", nargs="*", help="for psql; after a -- of their own")
     part.set_defaults(command=psql)

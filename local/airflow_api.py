@@ -35,11 +35,16 @@ class AirflowError(StackError):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a DAG."""
+    """One run of a DAG; `day` is None where it is for no day."""
 
     dag_id: str
     run_id: str
-    day: date
+    day: date | None
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return f"{self.dag_id} for {self.day}" if self.day else self.dag_id
 
 
 class Airflow:
@@ -163,6 +168,22 @@ def start(airflow: Airflow, dag_id: str, day: date, conf: Mapping[str, Any], say
         airflow.send("DELETE", f"{path}/{run.run_id}")
     made = airflow.send("POST", path, {"logical_date": logical_date, "conf": dict(conf)})
     return Run(dag_id, made["dag_run_id"], day)
+
+
+def request(airflow: Airflow, dag_id: str, conf: Mapping[str, Any], say: Say = print) -> Run:
+    """Have a DAG run that is for no day; each request is a run of its own.
+
+    :raises AirflowError: no such DAG, its file cannot be imported, or `conf` is not what its parameters allow.
+    """
+    _wait_for_dag(airflow, dag_id, say)
+    made = airflow.send("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf)})
+    return Run(dag_id, made["dag_run_id"], None)
+
+
+def returned(airflow: Airflow, run: Run, task_id: str) -> Any:
+    """What a task of a run returned; None if it returned nothing."""
+    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    return (airflow.get(path, deserialize=True) or {}).get("value")
 
 
 def _wait_for_dag(airflow: Airflow, dag_id: str, say: Say) -> None:

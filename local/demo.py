@@ -21,6 +21,8 @@ from local.stack import Addresses, Stack
 
 SEGMENTS_SQL = Path(__file__).with_name("sql") / "segments.sql"
 DAGS = ("train_models_weekly", "segment_customers_daily")
+# The task of a DAG whose answer, in words per model, is worth reading at its end
+TELLING = {"train_models_weekly": "promote", "roll_back_model": "roll_back"}
 
 # Where there is no terminal, rich would squeeze tables into 80 columns.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -71,17 +73,33 @@ def run_dag(airflow: Airflow, dag_id: str, day: date, conf: dict[str, object]) -
     """
     run = airflow_api.start(airflow, dag_id, day, conf, console.print)
     try:
-        result = follow(airflow, run, console.print)
+        return _watched(airflow, run)
     except KeyboardInterrupt:
         console.print(f"\nThe run goes on in Airflow: {airflow.page_of(run)}\nThe same command follows it again.")
         raise
+
+
+def roll_back(airflow: Airflow, model: str, version: str | None) -> RunResult:
+    """Put an earlier version of a model back into use, or of `all`, and show what was done.
+
+    :param version: None: the one before the champion.
+    :raises StackError: there is no such model or version, or nothing to go back to; nothing was changed.
+    """
+    return _watched(airflow, airflow_api.request(airflow, "roll_back_model", {"model": model, "version": version}))
+
+
+def _watched(airflow: Airflow, run: airflow_api.Run) -> RunResult:
+    result = follow(airflow, run, console.print)
     if not result.is_success:
         causes = "\n".join(str(failure) for failure in result.failures)
         raise StackError(
-            f"{dag_id} for {day} ended as {result.state} after {result.seconds:.1f} s: {airflow.page_of(run)}\n"
+            f"{run.name} ended as {result.state} after {result.seconds:.1f} s: {airflow.page_of(run)}\n"
             + (causes or "No task failed by itself; the page shows what became of each.")
         )
-    console.print(f"{dag_id} for {day}: success in {result.seconds:.1f} s")
+    console.print(f"{run.name}: success in {result.seconds:.1f} s")
+    told = airflow_api.returned(airflow, run, TELLING[run.dag_id]) if run.dag_id in TELLING else None
+    for model, words in (told or {}).items():
+        console.print(f"  {model:<19}{words}")
     return result
 
 

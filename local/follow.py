@@ -20,7 +20,11 @@ ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 # Of a mapped task's instances, the state found first here stands for the whole.
 PRECEDENCE = ("running", "up_for_retry", "failed", "queued", "scheduled", "deferred", "awaiting_input", "restarting")
 COLOURS = {"success": "green", "failed": "red", "running": "cyan", "up_for_retry": "yellow", "upstream_failed": "dim"}
-WORDS = {"up_for_retry": "failed, will be tried again", "upstream_failed": "not run: a task before it failed"}
+WORDS = {
+    "up_for_retry": "failed, will be tried again",
+    "upstream_failed": "not run: a task before it failed",
+    "awaiting_input": "waits for an answer in Airflow: Browse, Required Actions",
+}
 WAITING = ("", "scheduled", "queued")
 
 
@@ -185,7 +189,7 @@ class _Table:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=f"{self._run.dag_id} for {self._run.day}, {seconds:.0f} s", title_justify="left")
+        table = Table(title=f"{self._run.name}, {seconds:.0f} s", title_justify="left")
         for heading, justify in (("task", "left"), ("state", "left"), ("seconds", "right")):
             table.add_column(heading, justify=justify)
         for line in lines:

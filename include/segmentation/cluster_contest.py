@@ -91,8 +91,8 @@ class Contest:
     def trials(self) -> list[Trial]:
         """Every recipe on few customers, at the past cutoff where there is one, without stability.
 
-        With `k_min` to `k_max` clusters; only if none of these is within the limits, with fewer. None for fewer than three
-        distinct customers.
+        With `k_min` to `k_max` clusters; only if none of these is within the limits, with fewer. None for fewer than
+        three distinct customers.
         """
         rows = (self.buyers if self.past is None else self.past.features).iloc[: self.config.search_rows]
         most = min(self.config.k_max, len(rows.drop_duplicates()) - 1)

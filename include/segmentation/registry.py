@@ -27,6 +27,7 @@ from mlflow.exceptions import MlflowException  # noqa: TID251 - the one importer
 from mlflow.models import infer_signature  # noqa: TID251 - the one importer
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from segmentation import settings
 from segmentation.errors import FinalError
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -151,10 +152,12 @@ class Registry:
 
     @contextlib.contextmanager
     def training(self, model: str, day: dt.date) -> Iterator[TrainingRun]:
-        """A run in the model's experiment. An error inside marks the run as failed and goes on."""
+        """A run in the model's experiment, with code version and settings. An error inside marks it failed, goes on."""
         mlflow.set_experiment(model)
         tags = {"training_day": f"{day}", "model": model, "code_digest": code_digest()}
         with mlflow.start_run(run_name=f"{model} {day}", tags=tags) as run:
+            # Spark's may hold keys
+            mlflow.log_dict(settings.load().model_dump(mode="json", exclude={"spark"}), "settings.json")
             yield TrainingRun(run.info.run_id, day)
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
@@ -181,33 +184,52 @@ class Registry:
         self._client.set_registered_model_alias(model, CHAMPION, version)
         return True
 
-    def roll_back(self, model: str, version: str | None, reason: str) -> tuple[Version, Version]:
-        """Makes a promoted version the champion again, and takes what is now the champion out of use.
+    def roll_back(self, model: str, version: str | None, request: str) -> tuple[Version, list[Version]]:
+        """Makes a version the champion again, and takes all that are newer out of use: they score no day any more.
 
-        :param version: None: the one with alias `previous`.
-        :returns: (the champion until now, the champion from now on).
-        :raises NoModelError: there is nothing to go back from, or to.
+        Each step leaves something that serves, and the same request again goes on where the last try broke off.
+
+        :param version: one that is promoted, or was until it was taken out of use; None: the one with alias `previous`.
+        :param request: who or what asks; goes into tag `rolled_back` of what it takes out of use.
+        :returns: (the champion from now on, what this request took out of use).
+        :raises NoModelError: there is nothing to go back to; nothing was changed.
         """
-        champion = self.champion(model)
-        if champion is None:
-            raise NoModelError(f"{model} has no champion to go back from")
-        fit = [each for each in self._promoted(model) if each.version != champion.version]
-        there_are = ", ".join(f"{each.version} of {each.training_day}" for each in fit) or "none"
-        target = self._of_alias(model, PREVIOUS) if version is None else None
-        if version is not None:
-            target = next((each for each in fit if each.version == version), None)
-        if target is None or target.version not in {each.version for each in fit}:
-            wanted = f"no promoted version {version}" if version else "no previous version"
-            raise NoModelError(f"{model} has {wanted} to go back to; promoted besides the champion: {there_are}")
+        known = sorted(self._versions(model), key=_age)
+        fit = [each for each in known if each.tags.get("promoted") == "true"]
+        out = [each for each in known if each.tags.get("rolled_back") == request]
+        target = self._target(model, version, known, fit, is_begun=bool(out))
+        if target not in fit:
+            self.tag(model, target.version, {"promoted": "true", "promotion": f"back in use: {request}"})
+            self._client.delete_model_version_tag(model, target.version, "rolled_back")
+        newer = [each for each in fit if _age(each) > _age(target)]
+        for each in newer:
+            reason = f"rolled back: {request}"
+            self.tag(model, each.version, {"rolled_back": request, "promotion": reason, "promoted": "false"})
         self._client.set_registered_model_alias(model, CHAMPION, target.version)
-        self.tag(model, champion.version, {"promoted": "false", "promotion": reason})
-        earlier = [each for each in fit if each.version != target.version and each.training_day <= target.training_day]
-        if earlier:
-            last = max(earlier, key=lambda each: (each.training_day, int(each.version)))
-            self._client.set_registered_model_alias(model, PREVIOUS, last.version)
-        elif self._of_alias(model, PREVIOUS) is not None:
+        older = [each for each in fit if _age(each) < _age(target)]
+        if older:
+            self._client.set_registered_model_alias(model, PREVIOUS, older[-1].version)
+        elif self.previous(model) is not None:
             self._client.delete_registered_model_alias(model, PREVIOUS)
-        return champion, target
+        return target, [*out, *newer]
+
+    def _target(
+        self, model: str, version: str | None, known: Sequence[Version], fit: Sequence[Version], *, is_begun: bool
+    ) -> Version:
+        """The version that `roll_back` goes to."""
+        back = [each for each in known if each in fit or "rolled_back" in each.tags]
+        if version is not None:
+            found = next((each for each in back if each.version == version), None)
+        elif is_begun:  # what was newer is out of use already
+            found = fit[-1] if fit else None
+        else:
+            before = self.previous(model)
+            found = next((each for each in fit if before and each.version == before.version), None)
+        if found is None:
+            wanted = f"no version {version} that was ever promoted" if version else "no previous version"
+            there_are = ", ".join(f"{each.version} of {each.training_day}" for each in back) or "none"
+            raise NoModelError(f"{model} has {wanted}; promoted, now or before: {there_are}")
+        return found
 
     def resolve(self, model: str, day: dt.date) -> Version:
         """The version that scores a day: the champion, unless it knows more than that day does.
@@ -224,7 +246,7 @@ class Registry:
             promoted = self._promoted(model)
         fit = [version for version in promoted if version.training_day <= day]
         if fit:
-            return max(fit, key=lambda version: (version.training_day, int(version.version)))
+            return max(fit, key=_age)
         earliest = min((version.training_day for version in promoted), default=None)
         there_is = f"the earliest was trained for {earliest}" if earliest else "none has been promoted yet"
         raise NoModelError(
@@ -282,9 +304,9 @@ class Registry:
         """The version with alias `champion`; None if there is none."""
         return self._of_alias(model, CHAMPION)
 
-    def has_previous(self, model: str) -> bool:
-        """Whether there is a version to roll back to."""
-        return self.champion(model) is not None and self._of_alias(model, PREVIOUS) is not None
+    def previous(self, model: str) -> Version | None:
+        """The version with alias `previous`, the champion before this one; None if there is none."""
+        return self._of_alias(model, PREVIOUS)
 
     def _of_alias(self, model: str, alias: str) -> Version | None:
         try:
@@ -349,6 +371,11 @@ def _reachable() -> Iterator[None]:
         if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise UnreachableError(f"MLflow does not answer: {error}") from error
         raise
+
+
+def _age(version: Version) -> tuple[dt.date, int]:
+    """Orders the versions of a model: by training day, then as they were made."""
+    return version.training_day, int(version.version)
 
 
 def _version(raw) -> Version:

@@ -1,23 +1,21 @@
 """rollback: alias `champion` of a model back on an earlier promoted version; the next daily run scores with it."""
 
-import datetime as dt
-
 from segmentation import tables
-from segmentation.registry import Registry
+from segmentation.registry import NoModelError, Registry
 from segmentation.settings import Stores
 
 ALL = "all"
 
 
-def roll_back(model: str, version: str | None, now: dt.datetime, stores: Stores) -> dict[str, str]:
-    """Takes the champion of a model out of use, for every day, and makes an earlier version the champion again.
+def roll_back(model: str, version: str | None, request: str, stores: Stores) -> dict[str, str]:
+    """Makes an earlier version of a model the champion; what is newer is out of use, for every day.
 
-    :param model: a registered model, or `all`: each of those that have a previous version.
-    :param version: a promoted one; None: the one before.
-    :param now: goes into the tags.
+    :param model: a registered model, or `all`: each that has a version to go back to.
+    :param version: one that has been promoted, in use or not; None: the one before the champion.
+    :param request: who or what asks, for the tags. The same request again changes nothing more.
     :returns: model -> what was done, in words.
     :raises ValueError: no such model, or a version for all of them.
-    :raises registry.NoModelError: there is nothing to go back from, or to; nothing was changed.
+    :raises registry.NoModelError: there is nothing to go back to; nothing was changed.
     """
     known = [tables.SEGMENTS_MODEL, *tables.TARGETS]
     if model != ALL and model not in known:
@@ -25,12 +23,20 @@ def roll_back(model: str, version: str | None, now: dt.datetime, stores: Stores)
     if model == ALL and version:
         raise ValueError("versions of different models have nothing to do with each other: name the model")
     registry = Registry(stores.registry)
-    chosen = [each for each in known if registry.has_previous(each)] if model == ALL else [model]
+    if model != ALL:
+        return {model: _done(registry, model, version, request)}
     done = {}
-    for each in chosen:
-        old, new = registry.roll_back(each, version, f"rolled back at {now:%Y-%m-%d %H:%M} UTC")
-        done[each] = (
-            f"version {old.version} of {old.training_day} out of use, version {new.version} of {new.training_day}"
-        )
-        done[each] += " is champion again"
+    for each in known:
+        try:
+            done[each] = _done(registry, each, None, request)
+        except NoModelError as error:
+            done[each] = f"nothing changed: {error}"
+    if all(words.startswith("nothing") for words in done.values()):
+        raise NoModelError("no model has a version to go back to")
     return done
+
+
+def _done(registry: Registry, model: str, version: str | None, request: str) -> str:
+    champion, out = registry.roll_back(model, version, request)
+    gone = ", ".join(f"{each.version} of {each.training_day}" for each in out) or "none"
+    return f"champion is version {champion.version} of {champion.training_day}; out of use: {gone}"

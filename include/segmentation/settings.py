@@ -189,25 +189,25 @@ class Training(_Group):
 
 class Promotion(_Group):
     """What a new model must be to replace the champion: up to the first limit it is, from the second on it is not, and
-    in between a human decides."""
+    in between a human decides. See docs/models.md for why these are the limits."""
 
     good_gain: float = Field(-0.005, description="AUC, or share of spend in the best tenth, over the champion's recipe")
     bad_gain: float = Field(-0.02, description="the same; below zero, as the same recipe on newer data gains nothing")
-    good_calibration_error: float = Field(0.05, ge=0, le=1, description="or no more than the champion's")
+    good_calibration_error: float = Field(0.05, ge=0, le=1, description="or no more than the champion's recipe has")
     bad_calibration_error: float = Field(0.15, ge=0, le=1)
-    good_fairness_gap: float = Field(
-        0.10, ge=0, le=1, description="of true positive rates between groups, beyond chance"
-    )
+    good_total_off: float = Field(0.25, ge=0, description="spend foreseen less spent, as a share; or the champion's")
+    bad_total_off: float = Field(0.50, ge=0)
+    good_fairness_gap: float = Field(0.10, ge=0, le=1, description="of true positive rates; or no more than before")
     bad_fairness_gap: float = Field(0.25, ge=0, le=1)
     good_changed_share: float = Field(0.25, ge=0, le=1, description="of customers whose segment or band would change")
     bad_changed_share: float = Field(0.60, ge=0, le=1)
-    compared_rows: int = Field(50_000, ge=100, description="customers that both models score for it, at most")
+    compared_rows: int = Field(20_000, ge=100, description="customers that both models score for it, at most")
 
     @model_validator(mode="after")
     def _in_order(self):
         if self.bad_gain > self.good_gain:
             raise ValueError(f"bad_gain {self.bad_gain} must not be above good_gain {self.good_gain}")
-        for name in ("calibration_error", "fairness_gap", "changed_share"):
+        for name in ("calibration_error", "total_off", "fairness_gap", "changed_share"):
             if getattr(self, f"bad_{name}") < getattr(self, f"good_{name}"):
                 raise ValueError(f"bad_{name} must not be below good_{name}")
         return self

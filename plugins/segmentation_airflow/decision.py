@@ -7,26 +7,27 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import task, task_group
 
 # as in segmentation.promote; the heavy imports stay out of parsing
-APPROVE, KEEP = "promote", "keep the champions"
+APPROVE, KEEP = "promote", "keep the champion"
 ANSWER_HOURS = float(os.environ.get("SEGMENTATION_ANSWER_HOURS", "24"))
 
 
-@task.short_circuit(ignore_downstream_trigger_rules=False)
-def is_asked(comparison: dict) -> bool:
-    """Whether there is anything to decide; if not, the question is skipped."""
-    return bool(comparison["asked"])
+@task
+def questions(comparison: dict) -> list:
+    """One for each model that the comparison leaves open: its subject, and the comparison as the page's body."""
+    return comparison["questions"]
 
 
 @task_group(prefix_group_id=False)
 def decided(comparison: dict):
-    """The question, with the comparison, if there is one; returns the answer, or the default after the set time."""
-    decide = HITLOperator(
+    """Asks each question, all at once; returns the answers in their order, `KEEP` where none came in time.
+
+    Where there is no question, `decide` is skipped.
+    """
+    decide = HITLOperator.partial(
         task_id="decide",
-        subject="Promote {{ ti.xcom_pull(task_ids='compare')['asked'] | join(', ') }} of {{ ds }}?",
-        body="{{ ti.xcom_pull(task_ids='compare')['page'] }}",
         options=[APPROVE, KEEP],
         defaults=KEEP,
         response_timeout=timedelta(hours=ANSWER_HOURS),
+        map_index_template="{{ task.subject }}",
     )
-    is_asked(comparison) >> decide
-    return decide.output
+    return decide.expand_kwargs(questions(comparison)).output

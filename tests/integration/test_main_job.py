@@ -125,6 +125,10 @@ def test_training_makes_champions_and_the_daily_run_publishes_every_customer(sho
     assert (status, rows) == ("published", customers)
     assert versions == {champion.model: champion.version for champion in champions}
     assert run_id.startswith("manual__")
+    tasks = shop.tasks(DAILY, shop.day)
+    states = {task: tasks[task][0] for task in ("performance", "drift", "retrain", WEEKLY)}
+    assert states == {"performance": "success", "drift": "success", "retrain": "success", WEEKLY: "skipped"}
+    assert shop.fetch("select as_of_date, is_asked, reasons from ops.retrains") == [(shop.day, False, [])]
 
 
 def test_running_the_same_day_again_gives_the_same_rows(shop):

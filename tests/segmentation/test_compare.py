@@ -1,92 +1,150 @@
-"""Every rule has three zones, applies only where its number is there, and the page says what would change."""
+"""What the new models would change is counted on the newest customers, and told where a human looks."""
 
+import datetime as dt
+
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
 
-from segmentation import compare, tables
-from segmentation.settings import Promotion, Settings
+from segmentation import compare, lake, settings, tables
+from segmentation.registry import Registry
 
-CONFIG = Settings()
-SOUND = {"auc": 0.75, "champion_auc": 0.75, "auc_gain": 0.0, "calibration_error": 0.02, "fairness_gap": 0.05}
-SIZES = {"smallest_share": 0.1, "largest_share": 0.4}
-
-
-def verdict(model="churn_90d", share=0.1, **metrics):
-    return compare.worst(each.verdict for each in compare.judge(model, {**SOUND, **metrics}, share, CONFIG))
-
-
-def test_the_same_recipe_on_newer_data_passes():
-    assert verdict() == "pass"
-    assert len(compare.judge("churn_90d", SOUND, 0.1, CONFIG)) == 5
+DAY = dt.date(2026, 1, 31)
+NEXT = DAY + dt.timedelta(days=7)
+SEGMENTS, CHURN = tables.SEGMENTS_MODEL, tables.CHURN.model
+SIZES = {"smallest_share": 0.5, "largest_share": 0.5}
+SOUND = {"auc": 0.75, "auc_gain": 0.0, "calibration_error": 0.02}
+CUSTOMERS = 200
 
 
-@pytest.mark.parametrize(
-    ("metrics", "expected"),
-    [
-        ({"auc_gain": -0.005}, "pass"),
-        ({"auc_gain": -0.01}, "ask"),
-        ({"auc_gain": -0.03}, "fail"),
-        ({"auc": 0.5}, "fail"),
-        ({"calibration_error": 0.05}, "pass"),
-        ({"calibration_error": 0.10}, "ask"),
-        ({"calibration_error": 0.10, "champion_calibration_error": 0.11}, "pass"),
-        ({"calibration_error": 0.16}, "fail"),
-        ({"fairness_gap": 0.10}, "pass"),
-        ({"fairness_gap": 0.20}, "ask"),
-        ({"fairness_gap": 0.30}, "fail"),
-        ({"share": 0.25}, "pass"),
-        ({"share": 0.50}, "ask"),
-        ({"share": 0.61}, "fail"),
-        ({"auc_gain": -0.01, "fairness_gap": 0.30}, "fail"),
-    ],
-)
-def test_the_zones_of_each_rule(metrics, expected):
-    assert verdict(**metrics) == expected
+@pytest.fixture
+def registry(stores):
+    """The registry of a shop of 200 buyers, whose newest examples are in the lake, behind those of an older cutoff."""
+    ages = np.linspace(1, 200, CUSTOMERS)
+    rows = pd.DataFrame(
+        {
+            "customer_id": [f"C{n}" for n in range(CUSTOMERS)],
+            "as_of_date": NEXT,
+            "orders_count": 3,
+            "spend_365d": 10.0,
+            "last_order_age_days": ages,
+            "first_order_age_days": 300.0,
+        }
+    )
+    table = pa.Table.from_pandas(pd.concat([rows.assign(as_of_date=DAY), rows]), preserve_index=False)
+    lake.write(stores.lake, tables.TRAINING_EXAMPLES, NEXT, iter(table.to_batches(max_chunksize=90)), table.schema)
+    return Registry(stores.registry)
 
 
-def test_the_first_model_of_all_is_judged_by_what_there_is():
-    findings = compare.judge("churn_90d", {"auc": 0.6}, None, CONFIG)
-    assert [(each.rule, each.verdict) for each in findings] == [("chance", "pass")]
+def segments(registry, day, names=("near", "far"), columns=("last_order_age_days",)):
+    """Registers two segments, by the age of the last order."""
+    model = KMeans(2, init=np.array([[50.0], [150.0]]), n_init=1).fit(np.linspace(1, 200, 50)[:, None])
+    kinds = [{"cluster": n, "segment_id": n + 1, "segment_name": name} for n, name in enumerate(names)]
+    metadata = {
+        "columns": list(columns),
+        "segments": kinds,
+        "prospects": {"segment_id": 0, "segment_name": "prospects"},
+    }
+    return registered(registry, SEGMENTS, day, model, metadata)
 
 
-def test_an_amount_is_judged_by_the_spend_of_its_best_tenth():
-    metrics = {"spearman": 0.5, "spend_share_top_tenth_gain": -0.01, "calibration_error": 0.5}
-    (finding,) = compare.judge("spend_90d", metrics, None, CONFIG)
-    assert finding.verdict == "ask"
-    assert finding.words == "share of spend in the best tenth -0.0100 against the champion's recipe"
+def churn(registry, day, border=100.0):
+    """Registers a model of churn that takes those for lost whose last order is older than the border, in days."""
+    ages = pd.DataFrame({"last_order_age_days": [border - 1, border + 1] * 20})
+    model = LogisticRegression(C=1e4, max_iter=2000).fit(ages, [0, 1] * 20)
+    return registered(registry, CHURN, day, model, {"columns": ["last_order_age_days"]})
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.01, 0.4), (0.1, 0.7)])
-def test_lopsided_segments_fail(low, high):
-    metrics = {"smallest_share": low, "largest_share": high}
-    (finding,) = compare.judge(tables.SEGMENTS_MODEL, metrics, None, CONFIG)
-    assert finding.verdict == "fail"
-    assert "outside 2% to 60%" in finding.words
+def registered(registry, model, day, estimator, metadata):
+    inputs = pd.DataFrame({"last_order_age_days": [1.0, 2.0]})
+    with registry.training(model, day) as run:
+        return run.register(model, estimator, inputs, np.array([0, 1]), metadata)
 
 
-def test_segments_that_move_too_many_customers_are_asked_about():
-    findings = compare.judge(tables.SEGMENTS_MODEL, SIZES, 0.4, CONFIG)
-    assert compare.worst(each.verdict for each in findings) == "ask"
-    assert findings[-1].words == "segment_name would change for 40.0% of the customers"
+def trained(model, version, metrics):
+    return {"model": model, "version": version, "metrics": metrics}
 
 
-def test_the_page_shows_the_rules_and_from_where_to_where():
-    changed = pd.DataFrame({"from": ["low", "low", "high"], "to": ["low", "high", "high"]})
-    findings = compare.judge("churn_90d", {**SOUND, "auc_gain": -0.01}, 1 / 3, CONFIG)
-    page = compare._page("churn_90d", "7", "ask", findings, changed)
-    assert page.startswith("## churn_90d version 7: ask\n")
-    assert "| gain | AUC -0.0100 against the champion's recipe | ask |" in page
-    assert "| | high | low |" in page
-    assert "| low | 1 | 1 |" in page
+def promoted(registry):
+    """Champions of the day before."""
+    registry.promote(SEGMENTS, segments(registry, DAY), "for a test")
+    registry.promote(CHURN, churn(registry, DAY), "for a test")
 
 
-@pytest.mark.parametrize(
-    ("limits", "said"),
-    [
-        ({"good_gain": -0.02, "bad_gain": -0.01}, "bad_gain -0.01 must not be above"),
-        ({"good_fairness_gap": 0.5}, "bad_fairness_gap must not be below"),
-    ],
-)
-def test_limits_in_the_wrong_order_are_refused(limits, said):
-    with pytest.raises(ValueError, match=said):
-        Promotion(**limits)
+def test_the_first_models_pass_without_a_question(stores, registry):
+    results = [
+        trained(SEGMENTS, segments(registry, NEXT), SIZES),
+        trained(CHURN, churn(registry, NEXT), {"auc": 0.6, "calibration_error": 0.1}),
+        {"model": "spend_90d", "skipped": "too few"},
+    ]
+    found = compare.compare_models(NEXT, results, stores)
+    assert {model: each["verdict"] for model, each in found["verdicts"].items()} == {SEGMENTS: "pass", CHURN: "pass"}
+    assert (found["skipped"], found["asked"], found["questions"]) == ({"spend_90d": "too few"}, [], [])
+
+
+def test_the_same_again_passes_and_changes_nothing(stores, registry):
+    promoted(registry)
+    results = [trained(SEGMENTS, segments(registry, NEXT), SIZES), trained(CHURN, churn(registry, NEXT), SOUND)]
+    found = compare.compare_models(NEXT, results, stores)
+    assert found["verdicts"][CHURN] == {"version": "2", "verdict": "pass", "reasons": []}
+    assert registry.metrics(registry.version(CHURN, "2"))["changed_share_churn_risk"] == 0
+    assert registry.version(CHURN, "2").tags["verdict"] == "pass"
+
+
+def test_what_moves_too_many_customers_is_asked_about_and_the_page_says_from_where_to_where(stores, registry):
+    promoted(registry)
+    results = [
+        trained(SEGMENTS, segments(registry, NEXT), SIZES),
+        trained(CHURN, churn(registry, NEXT, border=30.0), SOUND),
+    ]
+    found = compare.compare_models(NEXT, results, stores)
+    assert found["asked"] == [CHURN]
+    (question,) = found["questions"]
+    assert question["subject"] == f"{CHURN}: promote version 2 of {NEXT} instead of version 1?"
+    assert f"Against version 1 of {DAY}: **ask**" in question["body"]
+    assert "| changes | churn_risk would change for 35.0% of the customers |" in question["body"]
+    assert "| | high | low |" in question["body"]
+    assert "| **high** | 101 | 0 |" in question["body"]
+    assert "| **low** | 70 | 29 |" in question["body"]
+    version = registry.version(CHURN, "2")
+    assert registry.metrics(version)["changed_share_churn_risk"] == pytest.approx(0.35)
+    assert version.tags["verdict"].startswith("ask: churn_risk would change for 35.0%")
+    assert "comparison.md" in [each.path for each in registry._client.list_artifacts(version.run_id)]
+
+
+def test_segments_are_compared_by_the_name_that_is_published(stores, registry):
+    promoted(registry)
+    results = [trained(SEGMENTS, segments(registry, NEXT, names=("near", "gone")), SIZES)]
+    found = compare.compare_models(NEXT, results, stores)
+    (question,) = found["questions"]
+    assert "| **far** | 100 | 0 |" in question["body"]
+
+
+def test_most_customers_are_left_out_of_a_large_shop_evenly(stores, registry, monkeypatch):
+    monkeypatch.setenv("SEGMENTATION_PROMOTION__COMPARED_ROWS", "100")
+    monkeypatch.setattr(settings, "load", settings.Settings)
+    rows = compare._newest(NEXT, stores, settings.load().promotion.compared_rows)
+    assert rows["customer_id"].tolist() == [f"C{n}" for n in range(0, CUSTOMERS, 2)]
+
+
+def test_a_champion_that_lost_a_feature_does_not_stop_its_successor_but_a_human_decides(stores, registry):
+    registry.promote(SEGMENTS, segments(registry, DAY, columns=["an_old_feature"]), "for a test")
+    registry.promote(CHURN, churn(registry, DAY), "for a test")
+    results = [trained(SEGMENTS, segments(registry, NEXT), SIZES), trained(CHURN, churn(registry, NEXT), SOUND)]
+    found = compare.compare_models(NEXT, results, stores)
+    assert {model: each["verdict"] for model, each in found["verdicts"].items()} == {SEGMENTS: "ask", CHURN: "pass"}
+    assert found["verdicts"][SEGMENTS]["reasons"] == [
+        "version 1 needs features that are no more: an_old_feature (the champion has to be read)"
+    ]
+
+
+def test_what_is_returned_is_small(stores, registry):
+    promoted(registry)
+    results = [
+        trained(SEGMENTS, segments(registry, NEXT, names=("a", "b")), SIZES),
+        trained(CHURN, churn(registry, NEXT, border=30.0), SOUND),
+    ]
+    assert len(str(compare.compare_models(NEXT, results, stores))) < 5_000

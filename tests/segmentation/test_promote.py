@@ -13,7 +13,6 @@ from segmentation.registry import NoModelError, Registry
 
 DAY = dt.date(2026, 1, 31)
 NEXT = DAY + dt.timedelta(days=7)
-NOW = dt.datetime(2026, 2, 9, 8, 30, tzinfo=dt.UTC)
 X = pd.DataFrame({"x": [0.0, 1.0]})
 SEGMENTS, CHURN = "customer_segments", "churn_90d"
 
@@ -39,23 +38,23 @@ def compared(skipped=None, **verdicts):
             for model, (version, verdict) in verdicts.items()
         },
         "skipped": skipped or {},
+        "asked": [model for model, (_, verdict) in verdicts.items() if verdict == "ask"],
     }
 
 
 def answered(*options, user="Ada"):
-    return {"chosen_options": list(options), "responded_by_user": {"id": "1", "name": user} if user else None}
+    return [{"chosen_options": list(options), "responded_by_user": {"id": "1", "name": user} if user else None}]
 
 
 def test_what_passes_becomes_champion_and_the_old_one_previous(stores, register):
     registry = Registry(stores.registry)
     first = promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
-    assert first == {CHURN: "version 1, champion"}
-    assert not registry.has_previous(CHURN)
+    assert first == {CHURN: "version 1, champion: passed all rules of 2026-01-31"}
     for _ in range(2):  # the task is tried again
         version = "2" if registry.champion(CHURN).version == "2" else register(CHURN, NEXT)
         promote.promote_models(NEXT, compared(churn_90d=(version, "pass")), None, stores)
     assert registry.champion(CHURN).version == "2"
-    assert registry._of_alias(CHURN, "previous").version == "1"
+    assert registry.previous(CHURN).version == "1"
 
 
 def test_a_skipped_target_is_noted_where_scoring_looks(stores, register):
@@ -67,7 +66,7 @@ def test_a_skipped_target_is_noted_where_scoring_looks(stores, register):
 def test_what_fails_leaves_the_champion_where_it_is_and_says_why(stores, register, caplog):
     promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
     outcome = promote.promote_models(NEXT, compared(churn_90d=(register(CHURN, NEXT), "fail")), None, stores)
-    assert outcome == {CHURN: "version 2 refused: AUC -0.010; version 1 stays champion"}
+    assert outcome == {CHURN: "version 2 refused: AUC -0.010; version 1 goes on"}
     assert "version 2 refused" in caplog.text
     registry = Registry(stores.registry)
     assert registry.resolve(CHURN, NEXT).version == "1"
@@ -89,7 +88,7 @@ def test_without_any_champion_a_refusal_is_an_error_and_the_rest_is_promoted(sto
     [
         (answered(promote.APPROVE), "2", "Ada"),
         (answered(promote.KEEP), "1", "Ada"),
-        (answered(promote.KEEP, user=None), "1", "nobody answered in time"),
+        (answered(promote.KEEP, user=None), "1", "nobody"),
         (None, "1", None),
     ],
 )
@@ -123,42 +122,45 @@ class TestRollingBack:
     def test_the_version_before_is_champion_again_and_no_day_is_scored_by_the_other(self, stores, registry):
         day = DAY + dt.timedelta(days=30)
         assert registry.resolve(CHURN, day).version == "3"
-        told = rollback.roll_back(CHURN, None, NOW, stores)
-        assert told == {
-            CHURN: "version 3 of 2026-02-14 out of use, version 2 of 2026-02-07 is champion again",
-        }
+        told = rollback.roll_back(CHURN, None, "ticket 7", stores)
+        assert told == {CHURN: "champion is version 2 of 2026-02-07; out of use: 3 of 2026-02-14"}
         assert [registry.resolve(CHURN, each).version for each in (day, NEXT, DAY)] == ["2", "2", "1"]
-        assert registry.version(CHURN, "3").tags["promotion"] == "rolled back at 2026-02-09 08:30 UTC"
+        assert "ticket 7" in registry.version(CHURN, "3").tags["promotion"]
 
-    def test_it_can_go_back_further_and_then_no_more(self, stores, registry):
-        rollback.roll_back(CHURN, None, NOW, stores)
-        rollback.roll_back(CHURN, None, NOW, stores)
+    def test_the_same_request_again_goes_back_no_further_and_another_one_does(self, stores, registry):
+        for _ in range(2):
+            rollback.roll_back(CHURN, None, "ticket 7", stores)
+        assert registry.champion(CHURN).version == "2"
+        rollback.roll_back(CHURN, None, "ticket 8", stores)
         assert registry.champion(CHURN).version == "1"
-        with pytest.raises(NoModelError, match=r"has no previous version to go back to; promoted .* none"):
-            rollback.roll_back(CHURN, None, NOW, stores)
+        with pytest.raises(NoModelError, match=CHURN):
+            rollback.roll_back(CHURN, None, "ticket 9", stores)
         assert registry.champion(CHURN).version == "1"
 
     def test_it_goes_back_to_a_version_that_is_named(self, stores, registry):
-        rollback.roll_back(CHURN, "1", NOW, stores)
+        rollback.roll_back(CHURN, "1", "ticket 7", stores)
         assert registry.champion(CHURN).version == "1"
 
-    def test_a_version_that_was_never_promoted_is_refused_with_those_that_were(self, stores, registry, register):
+    def test_a_version_that_was_never_promoted_is_refused(self, stores, registry, register):
         register(CHURN, NEXT)
-        with pytest.raises(NoModelError, match=r"no promoted version 4 .*: .*2 of 2026-02-07"):
-            rollback.roll_back(CHURN, "4", NOW, stores)
+        with pytest.raises(NoModelError, match="4"):
+            rollback.roll_back(CHURN, "4", "ticket 7", stores)
+        assert registry.champion(CHURN).version == "3"
 
     def test_all_are_those_that_have_a_version_before(self, stores, registry):
-        assert set(rollback.roll_back("all", None, NOW, stores)) == {CHURN}
+        told = rollback.roll_back("all", None, "ticket 7", stores)
+        assert told[SEGMENTS].startswith("nothing changed")
+        assert registry.champion(CHURN).version == "2"
         assert registry.champion(SEGMENTS).version == "1"
 
     @pytest.mark.parametrize(("model", "version"), [("churn", None), ("all", "1")])
     def test_what_makes_no_sense_is_refused(self, stores, registry, model, version):
         with pytest.raises(ValueError, match=r"there is no model .churn.|name the model"):
-            rollback.roll_back(model, version, NOW, stores)
+            rollback.roll_back(model, version, "ticket 7", stores)
         assert registry.champion(CHURN).version == "3"
 
     def test_the_next_training_is_promoted_over_it(self, stores, registry, register):
-        rollback.roll_back(CHURN, None, NOW, stores)
+        rollback.roll_back(CHURN, None, "ticket 7", stores)
         later = DAY + dt.timedelta(days=21)
         promote.promote_models(later, compared(churn_90d=(register(CHURN, later), "pass")), None, stores)
         assert registry.champion(CHURN).version == "4"

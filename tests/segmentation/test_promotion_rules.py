@@ -1,0 +1,119 @@
+"""Every rule has three zones, fails nothing that chance explains, and applies only where its number is there."""
+
+import pytest
+
+from segmentation import promotion_rules, tables
+from segmentation.promotion_rules import Finding
+from segmentation.settings import Promotion, Settings
+
+CONFIG = Settings()
+SOUND = {"auc": 0.75, "auc_gain": 0.0, "calibration_error": 0.02, "fairness_gap": 0.05}
+SPEND = {"spearman": 0.5, "total_ratio": 1.1, "spend_share_top_tenth_gain": 0.0, "calibration_error": 0.5}
+SIZES = {"smallest_share": 0.1, "largest_share": 0.4}
+CHAMPION = {"fairness_gap": 0.05}
+
+
+def judged(model, metrics, champion=CHAMPION, **changed):
+    return promotion_rules.judge(model, metrics, champion, changed, CONFIG)
+
+
+def verdict(findings):
+    return promotion_rules.worst(each.verdict for each in findings)
+
+
+def test_the_same_recipe_on_newer_data_passes():
+    findings = judged("churn_90d", SOUND, churn_risk=0.1)
+    assert [each.rule for each in findings] == ["chance", "gain", "calibration", "fairness", "changes"]
+    assert verdict(findings) == "pass"
+    assert verdict(judged("spend_90d", SPEND)) == "pass"
+    assert verdict(judged(tables.SEGMENTS_MODEL, SIZES, segment_name=0.2)) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"auc_gain": -0.005}, "pass"),
+        ({"auc_gain": -0.01}, "ask"),
+        ({"auc_gain": -0.02}, "ask"),
+        ({"auc_gain": -0.03}, "fail"),
+        ({"auc_gain": -0.03, "auc_gain_low": -0.05, "auc_gain_high": -0.01}, "fail"),
+        ({"auc_gain": -0.03, "auc_gain_low": -0.08, "auc_gain_high": 0.02}, "ask"),  # chance may explain it
+        ({"auc_gain": None}, "ask"),
+        ({"auc": 0.5}, "fail"),
+        ({"calibration_error": 0.05}, "pass"),
+        ({"calibration_error": 0.10}, "ask"),
+        ({"calibration_error": 0.10, "champion_calibration_error": 0.11}, "pass"),
+        ({"calibration_error": 0.16}, "fail"),
+        ({"calibration_error": 0.16, "calibration_error_low": 0.12}, "ask"),
+        ({"calibration_error": None}, "pass"),
+        ({"fairness_gap": 0.10}, "pass"),
+        ({"fairness_gap": 0.20}, "ask"),
+        ({"fairness_gap": 0.30}, "fail"),
+        ({"fairness_gap": None}, "pass"),
+        ({"auc_gain": -0.01, "fairness_gap": 0.30}, "fail"),
+    ],
+)
+def test_the_zones_of_a_probability(metrics, expected):
+    numbers = {name: value for name, value in {**SOUND, **metrics}.items() if value is not None}
+    assert verdict(judged("churn_90d", numbers)) == expected
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"spend_share_top_tenth_gain": -0.01}, "ask"),
+        ({"spend_share_top_tenth_gain": -0.03, "spend_share_top_tenth_gain_high": -0.001}, "fail"),
+        ({"spearman": -0.1}, "fail"),
+        ({"total_ratio": 0.7}, "ask"),
+        ({"total_ratio": 1.3, "champion_total_ratio": 0.65}, "pass"),
+        ({"total_ratio": 1.6}, "fail"),
+        ({"total_ratio": 1.6, "total_ratio_low": 0.9, "total_ratio_high": 2.4}, "ask"),
+        ({"total_ratio": 0.4, "total_ratio_low": 0.3, "total_ratio_high": 0.45}, "fail"),
+    ],
+)
+def test_the_zones_of_an_amount(metrics, expected):
+    assert verdict(judged("spend_90d", {**SPEND, **metrics})) == expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.25, "pass"), (0.5, "ask"), (0.61, "fail")])
+def test_the_zones_of_what_changes_for_customers(share, expected):
+    findings = judged(tables.SEGMENTS_MODEL, SIZES, segment_name=share, offer=0.0)
+    assert verdict(findings) == expected
+    assert findings[1].words == (
+        f"segment_name would change for {share:.1%} of the customers (passes up to 25%, fails above 60%)"
+    )
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.4), (0.1, 0.7)])
+def test_lopsided_segments_fail_with_or_without_a_champion(low, high):
+    (finding,) = judged(tables.SEGMENTS_MODEL, {"smallest_share": low, "largest_share": high}, champion=None)
+    assert finding == Finding("sizes", f"segments hold {low:.1%} to {high:.1%} of the buyers", "2% to 60%", "fail")
+
+
+def test_a_gap_between_groups_that_the_champion_has_too_does_not_ask_every_week():
+    metrics = {**SOUND, "fairness_gap": 0.18}
+    assert verdict(judged("churn_90d", metrics)) == "ask"
+    assert verdict(judged("churn_90d", metrics, champion={"fairness_gap": 0.19})) == "pass"
+
+
+def test_without_a_champion_there_is_nothing_to_keep_and_what_does_not_fail_passes():
+    metrics = {"auc": 0.6, "calibration_error": 0.10, "fairness_gap": 0.20}
+    findings = judged("churn_90d", metrics, champion=None)
+    assert [(each.rule, each.verdict) for each in findings] == [
+        ("chance", "pass"),
+        ("calibration", "pass"),
+        ("fairness", "pass"),
+    ]
+    assert verdict(judged("churn_90d", {**metrics, "auc": 0.48}, champion=None)) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"good_gain": -0.02, "bad_gain": -0.01}, "bad_gain -0.01 must not be above"),
+        ({"good_fairness_gap": 0.5}, "bad_fairness_gap must not be below"),
+    ],
+)
+def test_limits_in_the_wrong_order_are_refused(limits, said):
+    with pytest.raises(ValueError, match=said):
+        Promotion(**limits)
