@@ -18,7 +18,7 @@ from local.airflow_api import Airflow
 from local.errors import StackError
 from local.simulator import practice_shop
 from local.stack import Stack
-from segmentation import warehouse
+from segmentation import tables, warehouse
 from segmentation.registry import Registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -105,9 +105,14 @@ def consenting(shop, day):
 def test_training_makes_champions_and_the_daily_run_publishes_every_customer(shop):
     shop.run(WEEKLY, shop.day)
     registry = Registry(shop.addresses.mlflow)
-    champions = [registry.resolve(model, shop.day) for model in ("customer_segments", "churn_90d", "purchase_30d")]
-    assert [champion.training_day for champion in champions] == [shop.day] * 3
-    assert registry.pictures(champions[0]) == ["number_of_segments.png", "profiles.png", "sizes.png"]
+    champions = [registry.resolve(model, shop.day) for model in (tables.SEGMENTS_MODEL, *tables.TARGETS)]
+    assert [champion.training_day for champion in champions] == [shop.day] * 7
+    assert {"profiles.png", "sizes.png"} <= set(registry.pictures(champions[0]))
+    assert {"candidates.png", "calibration.png", "contributions.png"} <= set(registry.pictures(champions[1]))
+    steps = shop.tasks(WEEKLY, shop.day)
+    assert {step: steps[step][0] for step in ("compare", "decide", "promote")} == {
+        "compare": "success", "decide": "skipped", "promote": "success"
+    }  # fmt: skip
 
     shop.run(DAILY, shop.day)
     [(customers, days, snapshots)] = shop.fetch(
@@ -124,6 +129,11 @@ def test_training_makes_champions_and_the_daily_run_publishes_every_customer(sho
     )
     assert (status, rows) == ("published", customers)
     assert versions == {champion.model: champion.version for champion in champions}
+    [(scored, explained)] = shop.fetch(
+        "select count(*) filter (where expected_spend_90d is not null and service_risk is not null), "
+        "count(*) filter (where cardinality(reasons) = 3) from marketing.customer_segments"
+    )
+    assert (scored, explained) == (customers, customers)
     assert run_id.startswith("manual__")
     tasks = shop.tasks(DAILY, shop.day)
     states = {task: tasks[task][0] for task in ("performance", "drift", "retrain", WEEKLY)}
