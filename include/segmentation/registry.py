@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,6 +156,7 @@ class Registry:
         """A run in the model's experiment, with code version and settings. An error inside marks it failed, goes on."""
         mlflow.set_experiment(model)
         tags = {"training_day": f"{day}", "model": model, "code_digest": code_digest()}
+        tags["code_commit"] = code_commit() or "not from a clone"
         with mlflow.start_run(run_name=f"{model} {day}", tags=tags) as run:
             # Spark's may hold keys
             mlflow.log_dict(settings.load().model_dump(mode="json", exclude={"spark"}), "settings.json")
@@ -165,7 +167,8 @@ class Registry:
             self._client.set_model_version_tag(model, version, key, value)
 
     def version(self, model: str, version: str) -> Version:
-        return _version(self._client.get_model_version(model, version))
+        with _reachable():
+            return _version(self._client.get_model_version(model, version))
 
     def promote(self, model: str, version: str, reason: str) -> bool:
         """Marks a version as fit for use; moves the alias if no promoted version was trained on a later day.
@@ -333,15 +336,23 @@ class Registry:
 
 @cache
 def code_digest() -> str:
-    """The first 12 digits of the SHA-256 of the product's code and SQL: equal digests, equal code.
-
-    MLflow's own tag `mlflow.source.git.commit` is there only where the code runs from a clone.
-    """
+    """The first 12 digits of the SHA-256 of the product's code and SQL: equal digests, equal code."""
     home = Path(__file__).resolve().parents[1]
     found = hashlib.sha256()
     for path in sorted(path for path in home.rglob("*") if path.suffix in (".py", ".sql", ".yaml")):
         found.update(f"{path.relative_to(home)}\n".encode() + path.read_bytes())
     return found.hexdigest()[:12]
+
+
+@cache
+def code_commit() -> str:
+    """The last commit that changed the product's code; empty where it does not run from a clone."""
+    home = Path(__file__).resolve().parents[1]
+    try:
+        found = subprocess.run(["git", "log", "-1", "--format=%H", "."], cwd=home, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return ""
+    return found.stdout.strip()
 
 
 def read(folder: str) -> tuple[Any, dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 
 from local.simulator import practice_shop
 from segmentation import aggregates, drift, extract, families, features, lake, settings, tables, validate, warehouse
-from segmentation.registry import Registry
+from segmentation.registry import Registry, UnreachableError
 from tests import frames
 from tests.local.simulator.conftest import DIRTY, silent
 from tests.versions import register
@@ -168,6 +168,15 @@ def test_again_the_same_is_written_and_mlflow_holds_table_picture_and_curve(shop
     [point] = [each for each in client.get_metric_history(run, "feature_psi_max") if each.step == 7]
     assert point.value == pytest.approx(max(row[3] for row in before if row[0] == "feature"))
     assert [each.step for each in client.get_metric_history(run, "score_psi")].count(7) == 1
+
+
+def test_without_mlflow_the_task_says_so_and_may_be_tried_again(shop, monkeypatch):
+    stores, days, _ = shop
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    before = written(stores, days[1])
+    with pytest.raises(UnreachableError, match="MLflow does not answer"):
+        drift.measure_drift(days[1], dataclasses.replace(stores, registry="http://127.0.0.1:9"))
+    assert written(stores, days[1]) == before
 
 
 def test_a_day_that_is_not_scored_is_named(shop):
