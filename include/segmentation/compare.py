@@ -115,14 +115,16 @@ def _question(version: Version, champion: Version | None) -> str:
     return f"{version.model}: promote version {version.version} of {version.training_day}{instead}?"
 
 
-def _champions(day: dt.date, models: Iterable[str], registry: Registry) -> dict[str, Version]:
-    """What scores the training day as yet, of the models that have been trained now."""
+def _champions(day: dt.date, made: Mapping[str, Mapping[str, Any]], registry: Registry) -> dict[str, Version]:
+    """What scores the training day as yet, but for what has been promoted already when this is run again."""
     found = {}
-    for model in models:
+    for model, result in made.items():
         try:
-            found[model] = registry.resolve(model, day)
+            champion = registry.resolve(model, day)
         except NoModelError:
             continue
+        if champion.version != result["version"]:
+            found[model] = champion
     return found
 
 

@@ -28,6 +28,6 @@ def decided(comparison: dict):
         options=[APPROVE, KEEP],
         defaults=KEEP,
         response_timeout=timedelta(hours=ANSWER_HOURS),
-        map_index_template="{{ task.subject }}",
+        map_index_template="{{ task.subject.split(':')[0] }}",
     )
     return decide.expand_kwargs(questions(comparison)).output

@@ -91,11 +91,11 @@ def fitted(each, data):
 
 
 @pytest.mark.parametrize("name", list(offered(CHANCE)))
-def test_probabilities_round_trip(name, stores):
+def test_probabilities_round_trip(name, module_stores):
     (pipeline, predicted), later = fitted(offered(CHANCE)[name], CHANCE)
     assert roc_auc_score(later.outcomes, predicted) > 0.7
     ensemble = ProbabilityEnsemble.of([(name, pipeline)], slope=0.9, intercept=0.1)
-    assert again(stores, ensemble, later.features).predict_proba(later.features)[:, 1] == pytest.approx(
+    assert again(module_stores, ensemble, later.features).predict_proba(later.features)[:, 1] == pytest.approx(
         ensemble.predict_proba(later.features)[:, 1], abs=1e-12
     )
     told = explain.contributions(ensemble, later.features)
@@ -103,12 +103,12 @@ def test_probabilities_round_trip(name, stores):
 
 
 @pytest.mark.parametrize("name", list(offered(AMOUNT)))
-def test_amounts_round_trip(name, stores):
+def test_amounts_round_trip(name, module_stores):
     (pipeline, predicted), later = fitted(offered(AMOUNT)[name], AMOUNT)
     assert np.corrcoef(later.outcomes, predicted)[0, 1] > 0.1
     assert 0.5 < predicted.mean() / later.outcomes.mean() < 2
     ensemble = AmountEnsemble.of([(name, pipeline)], factor=1.1)
-    assert again(stores, ensemble, later.features).predict(later.features) == pytest.approx(
+    assert again(module_stores, ensemble, later.features).predict(later.features) == pytest.approx(
         ensemble.predict(later.features), rel=1e-9
     )
     told = explain.contributions(ensemble, later.features)

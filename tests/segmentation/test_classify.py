@@ -1,10 +1,10 @@
 """Models learn only from what was known, are judged later in time, and step aside where data are too few."""
 
 import contextlib
-import dataclasses
 import datetime as dt
 import io
 import re
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -74,14 +74,9 @@ def table_of(run, name):
     return pd.read_csv(io.StringIO(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")))
 
 
-def only_run(stores, model="churn_90d"):
+def last_run(stores):
     Registry(stores.registry)
-    (run,) = (
-        run
-        for run in mlflow.search_runs(experiment_names=[model], output_format="list")
-        if "mlflow.parentRunId" not in run.data.tags
-    )
-    return run
+    return mlflow.search_runs(experiment_names=["churn_90d"], output_format="list")[0]
 
 
 def nested(run):
@@ -268,7 +263,7 @@ def test_the_outcomes_of_the_test_have_no_say_in_any_choice(shop, tmp_path):
     """Even if all of them are turned round."""
     stores, results = shop
     is_turned = (SHOP["as_of_date"] == TEST) & SHOP["is_churn"].notna()
-    other_way = dataclasses.replace(stores, lake=str(tmp_path / "lake"), registry=f"sqlite:///{tmp_path}/mlflow.db")
+    other_way = replace(stores, lake=str(tmp_path / "lake"), registry=f"sqlite:///{tmp_path}/mlflow.db")
     first = choices(stores, results["churn_90d"])
     with pytest.MonkeyPatch.context() as patch:
         setting(patch)
@@ -315,7 +310,7 @@ def test_a_feature_that_knows_the_future_stops_training_by_name(stores, quick, l
     with pytest.raises(LeakError, match=r"is_churn .*above the cap of 0\.95: next_order \(AUC (0\.99|1\.0)") as refusal:
         churned(stores, frame.assign(next_order=leak(frame["is_churn"].eq(True), chance)))
     assert "last_order_age_days" not in str(refusal.value)
-    failed = only_run(stores)
+    failed = last_run(stores)
     assert failed.info.status == "FAILED"
     assert table_of(failed, "selection.csv")["feature"].iloc[0] == "next_order"
     assert "auc" not in failed.data.metrics
@@ -347,11 +342,12 @@ def test_an_honest_feature_may_be_let_through(stores, monkeypatch):
         (stacked.frame((90, 180, 270)).assign(is_churn=False), "^0 positives"),
     ],
 )
-def test_too_few_data_skip_the_target_with_a_reason(stores, frame, reason):
+def test_too_few_data_skip_the_target_with_a_reason(module_stores, frame, reason):
+    stores = replace(module_stores, lake=f"{module_stores.lake}_too_few", registry=f"{module_stores.registry}_too_few")
     result = churned(stores, frame)
     assert set(result) == {"model", "skipped"}
     assert re.search(reason, result["skipped"])
-    run = only_run(stores)
+    run = last_run(stores)
     assert (run.info.status, run.data.params["skipped"]) == ("FINISHED", result["skipped"])
 
 
@@ -394,7 +390,7 @@ def test_a_day_that_nobody_is_left_on_trains_all_the_same(stores, quick):
     assert loaded(stores, result)[1]["bands"] == {"high": 0.5, "low": 0.5}
 
 
-def test_the_same_day_learns_the_same_model_and_the_champion_gains_nothing_over_itself(shop):
+def test_the_same_day_learns_the_same_model_and_the_champion_gains_nothing_over_itself(shop, quick):
     stores, results = shop
     before = results["churn_90d"]
     registry = Registry(stores.registry)

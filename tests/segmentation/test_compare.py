@@ -2,76 +2,32 @@
 
 import datetime as dt
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
-from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
 
-from segmentation import compare, lake, settings, tables
+from segmentation import compare, settings
 from segmentation.registry import Registry
+from tests.rivals import (
+    CHURN,
+    CUSTOMERS,
+    SEGMENTS,
+    SIZES,
+    SOUND,
+    churn,
+    promote_both,
+    segments,
+    trained,
+    write_examples,
+)
 
 DAY = dt.date(2026, 1, 31)
 NEXT = DAY + dt.timedelta(days=7)
-SEGMENTS, CHURN = tables.SEGMENTS_MODEL, tables.CHURN.model
-SIZES = {"smallest_share": 0.5, "largest_share": 0.5}
-SOUND = {"auc": 0.75, "auc_gain": 0.0, "calibration_error": 0.02}
-CUSTOMERS = 200
 
 
 @pytest.fixture
 def registry(stores):
-    """The registry of a shop of 200 buyers, whose newest examples are in the lake, behind those of an older cutoff."""
-    ages = np.linspace(1, 200, CUSTOMERS)
-    rows = pd.DataFrame(
-        {
-            "customer_id": [f"C{n}" for n in range(CUSTOMERS)],
-            "as_of_date": NEXT,
-            "orders_count": 3,
-            "spend_365d": 10.0,
-            "last_order_age_days": ages,
-            "first_order_age_days": 300.0,
-        }
-    )
-    table = pa.Table.from_pandas(pd.concat([rows.assign(as_of_date=DAY), rows]), preserve_index=False)
-    lake.write(stores.lake, tables.TRAINING_EXAMPLES, NEXT, iter(table.to_batches(max_chunksize=90)), table.schema)
+    """The registry of a shop whose newest examples are in the lake."""
+    write_examples(stores.lake, NEXT)
     return Registry(stores.registry)
-
-
-def segments(registry, day, names=("near", "far"), columns=("last_order_age_days",)):
-    """Registers two segments, by the age of the last order."""
-    model = KMeans(2, init=np.array([[50.0], [150.0]]), n_init=1).fit(np.linspace(1, 200, 50)[:, None])
-    kinds = [{"cluster": n, "segment_id": n + 1, "segment_name": name} for n, name in enumerate(names)]
-    metadata = {
-        "columns": list(columns),
-        "segments": kinds,
-        "prospects": {"segment_id": 0, "segment_name": "prospects"},
-    }
-    return registered(registry, SEGMENTS, day, model, metadata)
-
-
-def churn(registry, day, border=100.0):
-    """Registers a model of churn that takes those for lost whose last order is older than the border, in days."""
-    ages = pd.DataFrame({"last_order_age_days": [border - 1, border + 1] * 20})
-    model = LogisticRegression(C=1e4, max_iter=2000).fit(ages, [0, 1] * 20)
-    return registered(registry, CHURN, day, model, {"columns": ["last_order_age_days"]})
-
-
-def registered(registry, model, day, estimator, metadata):
-    inputs = pd.DataFrame({"last_order_age_days": [1.0, 2.0]})
-    with registry.training(model, day) as run:
-        return run.register(model, estimator, inputs, np.array([0, 1]), metadata)
-
-
-def trained(model, version, metrics):
-    return {"model": model, "version": version, "metrics": metrics}
-
-
-def promoted(registry):
-    """Champions of the day before."""
-    registry.promote(SEGMENTS, segments(registry, DAY), "for a test")
-    registry.promote(CHURN, churn(registry, DAY), "for a test")
 
 
 def test_the_first_models_pass_without_a_question(stores, registry):
@@ -86,7 +42,7 @@ def test_the_first_models_pass_without_a_question(stores, registry):
 
 
 def test_the_same_again_passes_and_changes_nothing(stores, registry):
-    promoted(registry)
+    promote_both(registry, DAY)
     results = [trained(SEGMENTS, segments(registry, NEXT), SIZES), trained(CHURN, churn(registry, NEXT), SOUND)]
     found = compare.compare_models(NEXT, results, stores)
     assert found["verdicts"][CHURN] == {"version": "2", "verdict": "pass", "reasons": []}
@@ -95,7 +51,7 @@ def test_the_same_again_passes_and_changes_nothing(stores, registry):
 
 
 def test_what_moves_too_many_customers_is_asked_about_and_the_page_says_from_where_to_where(stores, registry):
-    promoted(registry)
+    promote_both(registry, DAY)
     results = [
         trained(SEGMENTS, segments(registry, NEXT), SIZES),
         trained(CHURN, churn(registry, NEXT, border=30.0), SOUND),
@@ -116,7 +72,7 @@ def test_what_moves_too_many_customers_is_asked_about_and_the_page_says_from_whe
 
 
 def test_segments_are_compared_by_the_name_that_is_published(stores, registry):
-    promoted(registry)
+    promote_both(registry, DAY)
     results = [trained(SEGMENTS, segments(registry, NEXT, names=("near", "gone")), SIZES)]
     found = compare.compare_models(NEXT, results, stores)
     (question,) = found["questions"]
@@ -141,8 +97,14 @@ def test_a_champion_that_lost_a_feature_does_not_stop_its_successor_but_a_human_
     ]
 
 
+def test_run_again_what_has_been_promoted_is_not_compared_with_itself(stores, registry):
+    promote_both(registry, DAY)
+    results = [trained(SEGMENTS, "1", SIZES), trained(CHURN, "1", {"auc": 0.7})]
+    assert compare.compare_models(NEXT, results, stores)["asked"] == []
+
+
 def test_what_is_returned_is_small(stores, registry):
-    promoted(registry)
+    promote_both(registry, DAY)
     results = [
         trained(SEGMENTS, segments(registry, NEXT, names=("a", "b")), SIZES),
         trained(CHURN, churn(registry, NEXT, border=30.0), SOUND),

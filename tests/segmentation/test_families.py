@@ -34,7 +34,12 @@ def test_every_column_of_the_table_is_in_the_dictionary_and_no_other(stores):
 
 def test_every_statement_of_the_features_is_a_family_or_known_by_name():
     files = {path.stem for path in (sql.SQL_HOME / "features").glob("*.sql")}
-    assert files == {family.name for family in families.in_sql()} | {"population", "first_order", "training_examples"}
+    assert files == {family.name for family in families.in_sql()} | {
+        "population",
+        "first_order",
+        "outcomes",
+        "training_examples",
+    }
 
 
 def test_a_shop_of_customers_and_orders_gets_what_these_tell(stores):

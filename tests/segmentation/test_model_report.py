@@ -19,8 +19,8 @@ ROWS = stacked.frame((90, 180), 300)
 
 
 @pytest.fixture
-def run(stores):
-    with Registry(stores.registry).training("churn_90d", stacked.DAY) as run:
+def run(module_stores):
+    with Registry(module_stores.registry).training("churn_90d", stacked.DAY) as run:
         yield run
 
 

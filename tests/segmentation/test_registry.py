@@ -1,13 +1,16 @@
 """Which version scores which day: by what had been trained by then, never by what came later."""
 
 import datetime as dt
+import json
+import re
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from segmentation.registry import NoModelError, Registry
+from segmentation.registry import NoModelError, Registry, code_commit
 
 MODEL = "churn_90d"
 INPUTS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
@@ -81,3 +84,23 @@ def test_a_type_that_was_not_reviewed_is_refused(registry):
     model = Sly().fit(INPUTS, np.array([0, 0, 1, 1]))
     with pytest.raises(Exception, match="Sly"), registry.training(MODEL, JUNE) as run:
         run.register(MODEL, model, INPUTS, model.predict(INPUTS), {})
+
+
+def test_a_training_says_by_which_code_settings_and_rows(registry):
+    with registry.training(MODEL, JUNE) as run:
+        run.dataset(INPUTS, "feat.training_examples")
+    logged = registry._client.get_run(run.run_id)
+    assert re.fullmatch("[0-9a-f]{12}", logged.data.tags["code_digest"])
+    assert re.fullmatch("[0-9a-f]{40}|not from a clone", logged.data.tags["code_commit"])
+    assert (logged.data.params["as_of"], logged.data.params["dataset_rows"]) == ("2026-06-01", "4")
+    assert logged.data.params["dataset_digest"] == logged.inputs.dataset_inputs[0].dataset.digest
+    settings = json.loads(mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/settings.json"))
+    assert settings["training"]["seed"] == 20_260
+    assert "spark" not in settings
+
+
+def test_code_outside_a_clone_has_a_digest_and_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    code_commit.cache_clear()
+    assert code_commit() == ""
+    code_commit.cache_clear()
