@@ -8,7 +8,18 @@ import pyarrow.compute as pc
 import pytest
 
 from local.simulator import practice_shop
-from segmentation import aggregates, classify, extract, features, lake, settings, tables, validate, warehouse
+from segmentation import (
+    aggregates,
+    classify,
+    extract,
+    features,
+    lake,
+    preparation,
+    settings,
+    tables,
+    validate,
+    warehouse,
+)
 from segmentation.registry import Registry
 from tests import frames
 from tests.local.simulator.conftest import DIRTY, silent
@@ -206,8 +217,8 @@ def test_shuffling_the_future_moves_no_training_score(stores, new_warehouse, tmp
 
 def scores(stores, training: dt.date) -> list[float]:
     """Every customer's chance to leave, by a model that is trained anew."""
-    result = classify.train_classifier(tables.CHURN.model, training, stores)
+    result = classify.train_target(tables.CHURN.model, training, stores)
     registry = Registry(stores.registry)
     pipeline, metadata = registry.load(registry.version(tables.CHURN.model, result["version"]))
     frame = lake.read(stores.lake, tables.CUSTOMER_FEATURES, training).to_pandas()
-    return list(pipeline.predict_proba(frame[metadata["columns"]].astype("float64"))[:, 1])
+    return list(classify.predict(pipeline, preparation.inputs(frame, metadata["columns"])))
