@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from segmentation import lake, tables
+from segmentation.baselines import Columns
+from segmentation.ensembles import ProbabilityEnsemble
+from segmentation.preparation import Encoder
 from segmentation.registry import Registry
 
 CUSTOMERS = 200
@@ -48,7 +52,12 @@ def segments(registry: Registry, day: dt.date, names=("near", "far"), columns=("
 def churn(registry: Registry, day: dt.date, border: float = 100.0) -> str:
     """Registers a model that takes those for lost whose last order is older than the border, in days."""
     ages = pd.DataFrame({"last_order_age_days": [border - 1, border + 1] * 20})
-    model = LogisticRegression(C=1e4, max_iter=2000).fit(ages, [0, 1] * 20)
+    steps = [
+        ("select", Columns(["last_order_age_days"])),
+        ("encode", Encoder()),
+        ("model", DecisionTreeClassifier(max_depth=1)),
+    ]
+    model = ProbabilityEnsemble([("only", Pipeline(steps))]).fit(ages, np.array([0, 1] * 20))
     return _register(registry, CHURN, day, model, {"columns": ["last_order_age_days"]})
 
 
