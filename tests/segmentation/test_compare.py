@@ -63,8 +63,8 @@ def test_what_moves_too_many_customers_is_asked_about_and_the_page_says_from_whe
     assert f"Against version 1 of {DAY}: **ask**" in question["body"]
     assert "| changes | churn_risk would change for 35.0% of the customers |" in question["body"]
     assert "| | high | low |" in question["body"]
-    assert "| **high** | 101 | 0 |" in question["body"]
-    assert "| **low** | 70 | 29 |" in question["body"]
+    assert "| **high** | 100 | 0 |" in question["body"]
+    assert "| **low** | 70 | 30 |" in question["body"]
     version = registry.version(CHURN, "2")
     assert registry.metrics(version)["changed_share_churn_risk"] == pytest.approx(0.35)
     assert version.tags["verdict"].startswith("ask: churn_risk would change for 35.0%")
