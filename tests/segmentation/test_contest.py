@@ -230,12 +230,15 @@ def test_without_a_later_cutoff_the_blend_is_made_of_defaults():
 
 
 def test_what_the_chosen_predicted_is_of_the_best_trial():
-    """Trust does not change the order, so tuning it would show in the logits alone."""
-    spaced = replace(candidate("known", is_member=True), space={"trust": candidates.Range(-1, 3)})
+    """The defaults turn the order round, so what is tried first is the worst."""
+    spaced = replace(
+        candidate("known", is_member=True), defaults={"trust": -1.0}, space={"trust": candidates.Range(-1, 3)}
+    )
     config = {"search": "random", "search_trials": 6, "search_seconds": 30}
     train = shop(known=1.0)
     found = held(train, spaced, **config)
     trust = found.found["known"].params["trust"]
+    assert trust > 0
     assert found.recipe.members == (("known", {"trust": trust}),)
     newest = train.at(stacked.cutoff(90)).features["known"]
     assert found.logits[: len(newest), 0] == pytest.approx(trust * newest.to_numpy())

@@ -121,6 +121,17 @@ def test_weights_are_shares_and_the_order_is_never_turned_round(each, cutoffs, s
     assert np.isfinite(intercept)
 
 
+def test_no_weight_is_below_nothing_even_if_one_member_shows_what_another_has_wrong():
+    rng = np.random.default_rng(0)
+    truth, error = rng.normal(0, 1.5, (2, 5_000))
+    outcomes = rng.random(5_000) < expit(truth)
+    logits = np.column_stack([truth + error, error])
+    weights, _, _ = stacked(logits, outcomes, np.zeros(5_000), 1, CUTOFFS)
+    assert weights == pytest.approx([1, 0], abs=1e-6)
+    free = LogisticRegression(C=np.inf).fit(logits, outcomes).coef_[0]
+    assert free[1] < -0.8
+
+
 def test_members_that_are_wrong_throughout_are_left_as_they_are():
     logits, outcomes, place = rows(each=2_000)
     assert stacked(-logits, outcomes, place, 1, CUTOFFS) == ([0.5, 0.5], 1.0, 0.0)
