@@ -232,7 +232,7 @@ def test_without_a_later_cutoff_the_blend_is_made_of_defaults():
 def test_what_the_chosen_predicted_is_of_the_best_trial():
     """The defaults turn the order round, so what is tried first is the worst."""
     spaced = replace(
-        candidate("known", is_member=True), defaults={"trust": -1.0}, space={"trust": candidates.Range(-1, 3)}
+        candidate("known", is_member=True), defaults={"trust": -1.0}, space={"trust": candidates.Range(-1, 1)}
     )
     config = {"search": "random", "search_trials": 6, "search_seconds": 30}
     train = shop(known=1.0)
