@@ -5,6 +5,7 @@ The DAG is the real one from `compare` on; what comes before it is taken for don
 """
 
 import datetime as dt
+import re
 import time
 
 import pytest
@@ -66,9 +67,15 @@ class Shop:
         return found
 
     def question(self):
-        """The one that is open."""
+        """The one that is open, and that the scheduler knows to be: some seconds after it was asked, as with humans.
+
+        Airflow 3.3.2 asks anew if the answer comes before the executor has told that the task's process has ended.
+        """
         path = f"/dags/{WEEKLY}/dagRuns/{self.run.run_id}/hitlDetails"
         [found] = self.wait(lambda: self.airflow.pages(path, "hitl_details", state="awaiting_input"))
+        tries, log = found["task_instance"]["try_number"], self.stack.folders.logs / "scheduler.log"
+        heard = rf"Received executor event .*task_id='decide', .*try_number={tries}, map_index=0"
+        self.wait(lambda: re.search(heard, log.read_text(errors="replace")))
         return found
 
     def let_the_time_pass(self):
