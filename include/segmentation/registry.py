@@ -200,12 +200,12 @@ class Registry:
         known = sorted(self._versions(model), key=_age)
         fit = [each for each in known if each.tags.get("promoted") == "true"]
         out = [each for each in known if each.tags.get("rolled_back") == request]
-        target = self._target(model, version, known, fit, is_begun=bool(out))
+        target = self._target(model, version, known, fit, out)
         if target not in fit:
             self.tag(model, target.version, {"promoted": "true", "promotion": f"back in use: {request}"})
             self._client.delete_model_version_tag(model, target.version, "rolled_back")
         newer = [each for each in fit if _age(each) > _age(target)]
-        for each in newer:
+        for each in reversed(newer):  # the champion first: it tells the next try how far this one came
             reason = f"rolled back: {request}"
             self.tag(model, each.version, {"rolled_back": request, "promotion": reason, "promoted": "false"})
         self._client.set_registered_model_alias(model, CHAMPION, target.version)
@@ -214,24 +214,31 @@ class Registry:
             self._client.set_registered_model_alias(model, PREVIOUS, older[-1].version)
         elif self.previous(model) is not None:
             self._client.delete_registered_model_alias(model, PREVIOUS)
-        return target, [*out, *newer]
+        return target, [*(each for each in out if each not in newer), *newer]
 
     def _target(
-        self, model: str, version: str | None, known: Sequence[Version], fit: Sequence[Version], *, is_begun: bool
+        self,
+        model: str,
+        version: str | None,
+        known: Sequence[Version],
+        fit: Sequence[Version],
+        out: Sequence[Version],
     ) -> Version:
-        """The version that `roll_back` goes to."""
+        """The version that `roll_back` goes to.
+
+        :param known: all versions; `fit`: those that are promoted; `out`: those that the request took out of use.
+        """
         back = [each for each in known if each in fit or "rolled_back" in each.tags]
         if version is not None:
             found = next((each for each in back if each.version == version), None)
-        elif is_begun:  # what was newer is out of use already
-            found = fit[-1] if fit else None
         else:
-            before = self.previous(model)
-            found = next((each for each in fit if before and each.version == before.version), None)
+            champion, before = self.champion(model), self.previous(model)
+            wanted = champion if out and champion not in out else before  # an earlier try had moved the alias
+            found = next((each for each in fit if wanted and each.version == wanted.version), None)
         if found is None:
-            wanted = f"no version {version} that was ever promoted" if version else "no previous version"
+            missing = f"no version {version} that was ever promoted" if version else "no previous version"
             there_are = ", ".join(f"{each.version} of {each.training_day}" for each in back) or "none"
-            raise NoModelError(f"{model} has {wanted}; promoted, now or before: {there_are}")
+            raise NoModelError(f"{model} has {missing}; promoted, now or before: {there_are}")
         return found
 
     def resolve(self, model: str, day: dt.date) -> Version:

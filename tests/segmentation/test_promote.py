@@ -1,11 +1,13 @@
 """What the comparison lets pass becomes champion; what fails stays; in between a human decides."""
 
+import contextlib
 import datetime as dt
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 from segmentation import promote, rollback
@@ -28,6 +30,34 @@ def register(stores):
             return run.register(model, estimator, X, np.array([0.0, 1.0]), {})
 
     return make
+
+
+class KilledError(Exception):
+    """Stands for a process that ends in the middle."""
+
+
+@contextlib.contextmanager
+def killed_after(steps):
+    """Within it, the registry takes so many changes, and then the process is gone."""
+    with pytest.MonkeyPatch.context() as patch:
+        left = iter([True] * steps)
+        for name in (
+            "set_model_version_tag",
+            "delete_model_version_tag",
+            "set_registered_model_alias",
+            "delete_registered_model_alias",
+        ):
+            patch.setattr(MlflowClient, name, _mortal(getattr(MlflowClient, name), left))
+        yield
+
+
+def _mortal(write, left):
+    def wrapped(*arguments, **others):
+        if not next(left, False):
+            raise KilledError
+        return write(*arguments, **others)
+
+    return wrapped
 
 
 def compared(skipped=None, **verdicts):
@@ -109,6 +139,37 @@ def test_what_passed_does_not_wait_for_the_human(stores, register):
     assert Registry(stores.registry).champion(SEGMENTS).version == "1"
 
 
+def test_what_was_promoted_stays_so_if_the_question_is_answered_again(stores, register):
+    promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
+    comparison = compared(churn_90d=(register(CHURN, NEXT), "ask"))
+    promote.promote_models(NEXT, comparison, answered(promote.APPROVE), stores)
+    told = promote.promote_models(NEXT, comparison, answered(promote.KEEP), stores)
+    assert "has been promoted before and stays" in told[CHURN]
+    assert Registry(stores.registry).resolve(CHURN, NEXT).version == "2"
+
+
+def test_a_first_target_that_is_refused_does_not_stop_the_others_from_scoring(stores, register):
+    comparison = compared(customer_segments=(register(SEGMENTS), "pass"), churn_90d=(register(CHURN), "fail"))
+    with pytest.raises(promote.PromotionRefusedError):
+        promote.promote_models(DAY, comparison, None, stores)
+    tags = Registry(stores.registry).resolve(SEGMENTS, DAY).tags
+    assert json.loads(tags["skipped_targets"]) == {CHURN: "refused: AUC -0.010"}
+
+
+def test_killed_between_any_two_steps_a_promotion_comes_to_the_same_when_tried_again(stores, register):
+    registry = Registry(stores.registry)
+    promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
+    for steps in range(5):
+        before, day = registry.champion(CHURN).version, NEXT + dt.timedelta(days=steps)
+        comparison = compared(churn_90d=(register(CHURN, day), "pass"))
+        with killed_after(steps), contextlib.suppress(KilledError):
+            promote.promote_models(day, comparison, None, stores)
+        assert registry.resolve(CHURN, day).version
+        promote.promote_models(day, comparison, None, stores)
+        assert registry.champion(CHURN).version == comparison["verdicts"][CHURN]["version"]
+        assert registry.previous(CHURN).version == before
+
+
 class TestRollingBack:
     @pytest.fixture
     def registry(self, stores, register):
@@ -136,6 +197,33 @@ class TestRollingBack:
         with pytest.raises(NoModelError, match=CHURN):
             rollback.roll_back(CHURN, None, "ticket 9", stores)
         assert registry.champion(CHURN).version == "1"
+
+    def test_killed_between_any_two_steps_it_comes_to_the_same_when_tried_again(self, stores, registry, register):
+        between = register(CHURN, NEXT + dt.timedelta(days=1))
+        promote.promote_models(NEXT, compared(churn_90d=(between, "pass")), None, stores)
+        day = DAY + dt.timedelta(days=30)
+        for steps in range(10):
+            rollback.roll_back(CHURN, between, f"forth {steps}", stores)
+            rollback.roll_back(CHURN, "3", f"forth {steps}", stores)
+            registry._client.set_registered_model_alias(CHURN, "previous", "2")
+            with killed_after(steps), contextlib.suppress(KilledError):
+                rollback.roll_back(CHURN, None, f"ticket {steps}", stores)
+            assert registry.resolve(CHURN, day).version
+            rollback.roll_back(CHURN, None, f"ticket {steps}", stores)
+            assert (registry.champion(CHURN).version, registry.previous(CHURN).version) == ("2", "1")
+            assert [registry.version(CHURN, each).tags["promoted"] for each in ("1", "2", "3", between)] == [
+                "true", "true", "false", "false"
+            ]  # fmt: skip
+
+    def test_a_version_that_was_rolled_back_is_not_promoted_by_its_run_once_more_but_by_its_number(
+        self, stores, registry
+    ):
+        rollback.roll_back(CHURN, None, "ticket 7", stores)
+        told = promote.promote_models(DAY, compared(churn_90d=("3", "pass")), None, stores)
+        assert told[CHURN] == "version 3 stays out of use: rolled back: ticket 7"
+        rollback.roll_back(CHURN, "3", "ticket 8", stores)
+        assert (registry.champion(CHURN).version, registry.previous(CHURN).version) == ("3", "2")
+        assert "rolled_back" not in registry.version(CHURN, "3").tags
 
     def test_it_goes_back_to_a_version_that_is_named(self, stores, registry):
         rollback.roll_back(CHURN, "1", "ticket 7", stores)
