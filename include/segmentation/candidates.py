@@ -247,16 +247,13 @@ def for_amounts(
     return _possible(found, columns)
 
 
-_NEEDS = {
-    "rfm_rule": RFM,
-    "usual_spend": ("spend_365d",),
-}
-
-
 def _possible(candidates: list[Candidate], columns: pd.Index) -> list[Candidate]:
     """Without the rules whose columns are empty."""
-    needs = {**_NEEDS, "purchase_model": ("expected_order_days_90d", "expected_spend_90d")}
-    return [each for each in candidates if not each.is_rule or set(needs[each.name]) <= set(columns)]
+    return [
+        each
+        for each in candidates
+        if not each.is_rule or set(each.pipeline().named_steps["select"].columns) <= set(columns)
+    ]
 
 
 def _preparations(missing_newest: Mapping[str, float], config: settings.Training):

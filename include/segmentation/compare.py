@@ -158,7 +158,7 @@ def _difference(
 
     def scores(versions: Mapping[str, Version]) -> pd.DataFrame:
         models = scoring.champions(versions, lambda version: loaded[version.model, version.version])
-        return scoring.score_batch(rows, day, moment, models, limits, config.score).to_pandas()
+        return scoring.score_batch(rows, day, moment, models, limits, config.score, has_reasons=False).to_pandas()
 
     old, then = scores(before), scores(new)
     columns = {

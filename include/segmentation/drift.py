@@ -24,7 +24,7 @@ FEATURE, SCORE = "feature", "score"
 COLUMNS_AT_ONCE = 8
 MOST_DRAWN = 20
 # The column that tells a model's answers
-_ANSWERS = {tables.SEGMENTS_MODEL: "segment_name"} | {target.model: target.score for target in tables.TARGETS.values()}
+_ANSWERS = {tables.SEGMENTS_MODEL: "segment_id"} | {target.model: target.score for target in tables.TARGETS.values()}
 
 Read = Callable[[Sequence[str]], pa.Table]
 
@@ -84,7 +84,13 @@ def _features(day: dt.date, versions: Mapping[str, Version], stores: Stores) -> 
 
 def _scores(day: dt.date, versions: Mapping[str, Version], stores: Stores) -> Iterator[Shift]:
     def of(scored_on: dt.date) -> Read:
-        return lambda columns: lake.read(stores.lake, tables.CUSTOMER_SCORES, scored_on, list(columns))
+        def read(columns: Sequence[str]) -> pa.Table:
+            table = lake.read(stores.lake, tables.CUSTOMER_SCORES, scored_on, list(columns))
+            # ids are no amounts; they, and not the names, stay when a marketer renames a segment
+            kinds = [pa.field(each.name, pa.string()) if each.name == "segment_id" else each for each in table.schema]
+            return table.cast(pa.schema(kinds))
+
+        return read
 
     for model, version in versions.items():
         first = _first_scored(version, day, stores)

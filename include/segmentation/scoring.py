@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import explain, model_cache, preparation, reasons, settings, tables
+from segmentation import explain, model_cache, naming, preparation, reasons, settings, tables
 from segmentation.registry import NoModelError, Registry, Version
 
 log = logging.getLogger(__name__)
@@ -84,12 +84,22 @@ def resolve(registry: Registry, day: dt.date) -> dict[str, Version]:
 
 
 def champions(versions: Mapping[str, Version], load: Callable[[Version], tuple[Any, dict[str, Any]]]) -> Champions:
-    """The models of some versions.
+    """The models of some versions, the segments by the names that the file of names has for them.
 
     :param load: gives the estimator of a version and its metadata.
+    :raises naming.NamesError: that file cannot be right.
     """
     loaded = {model: (version, *load(version)) for model, version in versions.items()}
-    return Champions(loaded.pop(tables.SEGMENTS_MODEL), loaded)
+    version, estimator, metadata = loaded.pop(tables.SEGMENTS_MODEL)
+    return Champions((version, estimator, _renamed(metadata)), loaded)
+
+
+def _renamed(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The segments' metadata with what a marketer calls them."""
+    every = [metadata["prospects"], *metadata["segments"]]
+    names = naming.edited({each["segment_id"]: each["segment_name"] for each in every})
+    prospects, *segments = [{**each, "segment_name": names[each["segment_id"]]} for each in every]
+    return {**metadata, "segments": segments, "prospects": prospects}
 
 
 def value_limits(spend: pa.Table, config: settings.Score) -> ValueLimits:
@@ -113,8 +123,13 @@ def score_batch(
     champions: Champions,
     limits: ValueLimits,
     config: settings.Score,
+    *,
+    has_reasons: bool = True,
 ) -> pa.RecordBatch:
-    """Scores some customers: features in, rows of `tables.SEGMENT_COLUMNS` out, in the same order."""
+    """Scores some customers: features in, rows of `tables.SEGMENT_COLUMNS` out, in the same order.
+
+    :param has_reasons: False leaves the reasons null, for whoever does not read them.
+    """
     rows = len(features)
     stage = lifecycle_stage(features, config)
     who = {
@@ -125,7 +140,8 @@ def score_batch(
     inputs = _inputs(features, champions.columns)
     with ThreadPoolExecutor(config.threads) as pool:
         scores = dict(pool.map(lambda model: (model, _predicted(model, champions, inputs, who)), champions.targets))
-        told = list(pool.map(lambda each: _reasons(*each, champions, inputs), _deciding(champions, who).items()))
+        decide = _deciding(champions, who) if has_reasons else {}
+        told = list(pool.map(lambda each: _reasons(*each, champions, inputs), decide.items()))
     columns: dict[str, Any] = {
         "customer_id": features["customer_id"],
         "as_of_date": pa.repeat(pa.scalar(day), rows),

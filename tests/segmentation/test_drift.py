@@ -31,7 +31,7 @@ def scored(stores, day: dt.date, versions: dict[str, str], rise: float = 0.0) ->
         {
             "customer_id": row["customer_id"],
             "purchase_probability_30d": min(1.0, rise + 0.5 * (row["alive_probability"] or 0)),
-            "segment_name": "buyers" if row["orders_count"] else "prospects",
+            "segment_id": 1 if row["orders_count"] else 0,
             "model_versions": json.dumps(versions),
         }
         for row in frame.to_pylist()
@@ -97,7 +97,7 @@ def test_the_training_day_itself_has_not_drifted_at_all(shop):
     rows = written(stores, days[0])
     assert {row[:3] for row in rows if row[0] == "score"} == {
         ("score", "purchase_probability_30d", FIRST),
-        ("score", "segment_name", FIRST),
+        ("score", "segment_id", FIRST),
     }
     assert sum(row[0] == "feature" for row in rows) > 100
     assert max(row[3] for row in rows) == 0
@@ -147,7 +147,7 @@ def test_scores_drift_from_the_first_day_that_their_version_scored(shop, last_da
     assert drift.measure_drift(last_day, stores)["score"] == []
     assert {(row[1], row[2]) for row in written(stores, last_day) if row[0] == "score"} == {
         ("purchase_probability_30d", last_day),
-        ("segment_name", FIRST),
+        ("segment_id", FIRST),
     }
     assert {row[2] for row in written(stores, last_day) if row[0] == "feature"} == {days[1]}
 

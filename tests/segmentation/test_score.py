@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from segmentation import features, lake, preparation, score, scoring, settings, tables, validate
+from segmentation import features, lake, naming, preparation, score, scoring, settings, tables, validate
 from segmentation.registry import NoModelError, Registry
 from tests import champions, frames
 
@@ -196,3 +197,25 @@ def test_a_day_is_scored_while_mlflow_is_down_and_the_log_says_by_what(trained_s
     assert "MLflow cannot be reached" in caplog.text
     assert "churn_90d 1" in caplog.text
     assert "2026-01-31T05:00:00+00:00" in caplog.text
+
+
+def test_a_segment_is_published_by_the_name_that_a_marketer_gave_it_and_nothing_else_changes(
+    trained_shop, tmp_path, monkeypatch
+):
+    own = lake.read(trained_shop.lake, tables.CUSTOMER_SCORES, DAY).to_pandas()
+    file = tmp_path / "segment_names.yaml"
+    file.write_text("1: {en: big regulars}\n0: {en: guests}\n", encoding="utf-8")
+    monkeypatch.setattr(naming, "edited", functools.partial(naming.edited, path=file))
+    score.score_customers(DAY, NOW, trained_shop)
+    renamed = lake.read(trained_shop.lake, tables.CUSTOMER_SCORES, DAY).to_pandas()
+    assert renamed["segment_id"].tolist() == own["segment_id"].tolist()
+    names = renamed.groupby("segment_id")["segment_name"].agg(set).to_dict()
+    assert names == {0: {"guests"}, 1: {"big regulars"}, 2: {"kind_2"}, 3: {"kind_3"}}
+
+
+def test_names_that_cannot_be_right_stop_the_day_by_the_line(trained_shop, tmp_path, monkeypatch):
+    file = tmp_path / "segment_names.yaml"
+    file.write_text("1: {en: kind_2}\n", encoding="utf-8")
+    monkeypatch.setattr(naming, "edited", functools.partial(naming.edited, path=file))
+    with pytest.raises(naming.NamesError, match=r"segment_names\.yaml line 1: segment 2 is called"):
+        score.score_customers(DAY, NOW, trained_shop)
