@@ -1,6 +1,7 @@
 """The rules pushed down into SQL say the same as Great Expectations, whatever the rows."""
 
 import datetime as dt
+import re
 import string
 
 import pyarrow as pa
@@ -86,6 +87,37 @@ def test_sql_says_what_great_expectations_says(rule, rows):
     else:
         assert found.counts[0].unexpected == outcome.unexpected
         assert found.bad.num_rows == outcome.unexpected
+
+
+@pytest.mark.parametrize("pattern", [r"^$|^\s|\s$", r"^\S*$", r"a$", r"^[\]$a]$", r"\$", r"^[^\S]?\\$"])
+def test_a_pattern_finds_in_sql_what_it_finds_in_python(pattern):
+    spaces = [chr(code) for code in range(0x3001) if chr(code).isspace()]
+    words = [
+        *spaces,
+        *(f"a{space}" for space in spaces),
+        "",
+        "a",
+        "a\n",
+        "a\n\n",
+        "$",
+        "$\n",
+        "]",
+        "\\",
+        " \\",
+        "\u200b",
+    ]
+    rule = Rule("x", "quarantine", "expect_column_values_to_not_match_regex", {"column": "word", "regex": pattern})
+    rows = [{"key": str(n), "word": word} for n, word in enumerate(words)]
+    data = pa.Table.from_pylist(rows, schema=SCHEMA)
+    bad = row_rules.find(Checked("raw.things", data, ("key",), SCHEMA), [rule], {}, Gates()).bad["row_no"].to_pylist()
+    assert bad == [n for n, word in enumerate(words) if re.search(pattern, word)]
+
+
+def test_the_examples_of_keys_that_occur_twice_do_not_hang_on_the_order_of_the_rows():
+    rows = [{"key": f"k{n % 7}", "number": float(n)} for n in range(21)]
+    for order in (rows, rows[::-1], rows[5:] + rows[:5]):
+        checked = Checked("raw.things", pa.Table.from_pylist(order, schema=SCHEMA), ("key",), SCHEMA)
+        assert row_rules.find(checked, [RULES[-1]], {}, Gates()).duplicates.examples == ["k0", "k1", "k2"]
 
 
 def test_every_rule_of_every_suite_has_a_translation():
