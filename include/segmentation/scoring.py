@@ -24,6 +24,8 @@ from segmentation.registry import NoModelError, Registry, Version
 log = logging.getLogger(__name__)
 
 _MOST_MONEY = 999_999_999_999.99  # that the column holds
+# Expected spend where none could be trained: the feature that BG/NBD and Gamma-Gamma give of a day's own orders
+_FALLBACK = "expected_spend_90d"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,10 @@ def score_batch(
     for model, score in scores.items():
         bands = champions.targets[model][2].get("bands")
         columns |= _published(tables.TARGETS[model], score, bands, config)
+    if tables.SPEND.model not in champions.targets:
+        columns |= _published(
+            tables.SPEND, features[_FALLBACK].to_numpy(dtype="float64", na_value=np.nan), None, config
+        )
     arrays = [
         pa.array(columns[field.name], field.type, from_pandas=True)
         if field.name in columns

@@ -173,8 +173,15 @@ def test_skipped_targets_leave_their_columns_empty_and_the_chance_to_buy_gives_t
     champions.promote(shop, DAY, skipped)
     result, scores = scores_of(shop)
     assert set(result["model_versions"]) == {"customer_segments", "purchase_30d", "high_value_90d"}
-    empty = ["churn_probability_90d", "churn_risk", "new_customer_potential", "expected_spend_90d", "service_risk"]
+    empty = ["churn_probability_90d", "churn_risk", "new_customer_potential", "service_risk"]
     assert all(scores[name].null_count == 600 for name in empty)
+    features = lake.read(shop.lake, tables.CUSTOMER_FEATURES, DAY, ["customer_id", "expected_spend_90d"]).to_pylist()
+    foreseen = {row["customer_id"]: row["expected_spend_90d"] for row in features}
+    for row in scores.select(["customer_id", "expected_spend_90d"]).to_pylist():  # the purchase model's, to the cent
+        wanted, said = foreseen[row["customer_id"]], row["expected_spend_90d"]
+        assert (wanted is None) == (said is None)
+        assert wanted is None or float(said) == pytest.approx(wanted, abs=0.0051)
+    assert 0 < scores["expected_spend_90d"].null_count < 600
     assert scores["purchase_probability_30d"].null_count == 0
     assert all("the chance of an order" in each for told in scores["reasons"].to_pylist() for each in told)
 

@@ -288,7 +288,7 @@ STOPPED = [
     (
         "orders",
         [*ORDERS, *({**order, "total_amount": 3} for order in ORDERS[:30])],
-        r"raw\.orders: keys occur twice: 60 of 430 rows, 14\.0% \(at most 1%\), for example o0, o1, o2",
+        r"raw\.orders: keys occur twice: 60 of 430 rows, 14\.0% \(at most 1%\), for example o0, o1, o10",
     ),
     (
         "orders",
