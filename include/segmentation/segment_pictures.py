@@ -26,7 +26,7 @@ def segment_sizes(names: Sequence[str], shares: Sequence[float]) -> Figure:
 def segment_profiles(profile: pd.DataFrame) -> Figure:
     """Heat map of mean percentile ranks (0..1): rows are segments, columns features; 0.5 is the average customer."""
     figure, axes = canvas(
-        "What sets the segments apart (mean percentile)", 2 + 1.2 * profile.shape[1], 2 + 0.5 * len(profile)
+        "What sets the segments apart (mean percentile)", max(7, 2 + 1.2 * profile.shape[1]), 2 + 0.5 * len(profile)
     )
     image = axes.imshow(profile.to_numpy(), cmap="RdBu_r", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(profile.shape[1]), profile.columns, rotation=30, ha="right")
