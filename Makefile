@@ -1,12 +1,13 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback-model psql warehouse-url test lint lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model psql warehouse-url test lint lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
 override export DAG := $(value DAG)
 override export DAY := $(value DAY)
+override export SNAPSHOT := $(value SNAPSHOT)
 override export CONF := $(value CONF)
 override export CUSTOMERS := $(value CUSTOMERS)
 override export DAYS := $(value DAYS)
@@ -39,6 +40,9 @@ simulate: ready  ## let the simulated shop grow: [DAYS=1]; or make a new one: CU
 
 run: installed  ## run a DAG for a day and follow it: DAG=<dag_id> DAY=<yyyy-mm-dd> [CONF=<json>]
 	@$(LOCAL) run --dag="$$DAG" --day="$$DAY" --conf="$$CONF"
+
+rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
+	@$(LOCAL) rollback --snapshot="$$SNAPSHOT"
 
 rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
 	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"

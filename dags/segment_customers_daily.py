@@ -20,6 +20,7 @@ from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
+from segmentation_airflow.tidy import compact, drop_snapshots
 from segmentation_airflow.watch import watch
 
 
@@ -47,14 +48,6 @@ def publish(day: str, validation: dict, dag_run_id: str) -> dict:
     return publish.publish_segments(as_day(day), stores(), validation, dag_run_id)
 
 
-@task
-def compact() -> int:
-    from segmentation import compaction
-    from segmentation_airflow.stages import stores
-
-    return compaction.compact_history(stores())
-
-
 @dag(
     schedule=DAILY,
     start_date=FIRST_DAY,
@@ -72,7 +65,8 @@ def segment_customers_daily():
     scored = score(day, "{{ dag_run.start_date.isoformat() }}")
     passed = GateOperator(task_id="validate_scores", table="score.customer_daily")
     extract_and_accept(day) >> aggregates(day) >> built >> checked >> scored >> passed
-    publish(day, passed.output, "{{ run_id }}") >> [compact(), watch(day)]
+    tidied = [compact(), drop_snapshots("{{ dag_run.start_date.isoformat() }}")]
+    publish(day, passed.output, "{{ run_id }}") >> [*tidied, watch(day)]
 
 
 segment_customers_daily()

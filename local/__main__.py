@@ -91,6 +91,15 @@ def run(options: argparse.Namespace) -> None:
     run_dag(Airflow(addresses.airflow, addresses.admin_password), options.dag, options.day, options.conf)
 
 
+def rollback(options: argparse.Namespace) -> None:
+    from local.airflow_api import Airflow
+    from local.demo import roll_back_segments
+    from local.stack import Stack
+
+    addresses = Stack().addresses()
+    roll_back_segments(Airflow(addresses.airflow, addresses.admin_password), options.snapshot)
+
+
 def rollback_model(options: argparse.Namespace) -> None:
     from local.airflow_api import Airflow
     from local.demo import roll_back
@@ -133,6 +142,14 @@ def a_model(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("MODEL is missing: make rollback-model MODEL=<name|all> [VERSION=<n>]")
     return text
+
+
+def a_snapshot(text: str) -> int:
+    """Argument type: a snapshot's number."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        told = f"must be a snapshot's number, not {text!r}" if text else "is missing: make rollback SNAPSHOT=<id>"
+        raise argparse.ArgumentTypeError(f"SNAPSHOT {told}")
+    return int(text)
 
 
 def a_version(text: str) -> str | None:
@@ -213,6 +230,9 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--day", type=a_day, required=True)
     part.add_argument("--conf", type=a_conf, default={})
     part.set_defaults(command=run)
+    part = commands.add_parser("rollback")
+    part.add_argument("--snapshot", type=a_snapshot, required=True)
+    part.set_defaults(command=rollback)
     part = commands.add_parser("rollback-model")
     part.add_argument("--model", type=a_model, required=True)
     part.add_argument("--version", type=a_version)

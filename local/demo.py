@@ -22,7 +22,7 @@ from local.stack import Addresses, Stack
 SEGMENTS_SQL = Path(__file__).with_name("sql") / "segments.sql"
 DAGS = ("train_models_weekly", "segment_customers_daily")
 # The task of a DAG whose answer, in words per model, is worth reading at its end
-TELLING = {"train_models_weekly": "promote", "roll_back_model": "roll_back"}
+TELLING = {"train_models_weekly": "promote", "roll_back_model": "roll_back", "roll_back_segments": "roll_back"}
 
 # Where there is no terminal, rich would squeeze tables into 80 columns.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -86,6 +86,14 @@ def roll_back(airflow: Airflow, model: str, version: str | None) -> RunResult:
     :raises StackError: there is no such model or version, or nothing to go back to; nothing was changed.
     """
     return _watched(airflow, airflow_api.request(airflow, "roll_back_model", {"model": model, "version": version}))
+
+
+def roll_back_segments(airflow: Airflow, snapshot: int) -> RunResult:
+    """Have `marketing.customer_segments` show an earlier snapshot, and say what that changed.
+
+    :raises StackError: there is no such kept snapshot; nothing was changed.
+    """
+    return _watched(airflow, airflow_api.request(airflow, "roll_back_segments", {"snapshot_id": snapshot}))
 
 
 def _watched(airflow: Airflow, run: airflow_api.Run) -> RunResult:

@@ -60,12 +60,17 @@ def typed(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 def write_raw(stores: Stores, day: dt.date = DAY, **rows: Iterable[Mapping[str, Any]]) -> None:
     """Accepts rows as what a day knows, without a gate, and works them into the aggregates; entities not named are
     empty."""
+    accept(stores, day, **rows)
+    aggregates.build_aggregates(day, stores)
+
+
+def accept(stores: Stores, day: dt.date = DAY, **rows: Iterable[Mapping[str, Any]]) -> None:
+    """Accepts rows without a gate; a day that has been accepted already knows them besides."""
     stage(stores, day, **rows)
     staged = {
         name: part_of(lake.path(stores.lake, entity.staged, day), entity) for name, entity in tables.ENTITIES.items()
     }
-    history.append(stores, day, staged)
-    aggregates.build_aggregates(day, stores)
+    history.append(stores, day, staged, is_reload=True)
 
 
 def part_of(path: str, entity: tables.Entity, rows: int = 1000) -> history.Part:

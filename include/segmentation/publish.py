@@ -1,44 +1,27 @@
 """
-publish: `score.customer_daily` -> `marketing.customer_segments`, one whole snapshot at a time.
+publish: `score.customer_daily` -> `marketing.customer_segments`, one whole snapshot at a time: write, audit, publish.
 
-A snapshot is loaded into a table of its own that nobody sees, keyed and counted there, then attached as a partition
-and made current by moving one row. Readers follow that row: they see the old snapshot or the new one, whole, and wait
-for no lock. Current is the published snapshot with the latest day; an older day is published beside it.
-
-Between attaching and moving the row, publishing waits for every transaction that was reading when the partition came.
-Such a reader may have planned its query without the partition, yet would read the moved row: it would see an empty
-table. Postgres itself waits like this in DETACH PARTITION CONCURRENTLY (WaitForLockers), for the mirror-image reason.
+A snapshot is loaded into a table of its own that nobody sees (`snapshots`), audited there (`snapshot_audit`), compared
+with what is current (`feed`), then attached as a partition; and one short transaction moves the row that readers follow
+and makes feed, history and profiles say so. Readers see the old snapshot or the new one, whole, and wait for no lock.
+Current is the published snapshot with the latest day; an older day is published beside it and changes nothing of that.
 """
 
 import datetime as dt
-import hashlib
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from segmentation import lake, settings, sql, tables, warehouse
+from segmentation import consent, feed, lake, profiles, settings, snapshot_audit, snapshots, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
-_COLUMNS = [*tables.SEGMENT_COLUMNS.names, "snapshot_id"]
-_LOCK_HOLDERS = """
-    select virtualtransaction, pid from pg_locks
-    where locktype = 'relation' and granted and pid <> pg_backend_pid() and relation = cast(:table as regclass)
-    and database = (select oid from pg_database where datname = current_database())
-"""
-# Publishers queue up behind this advisory lock; readers never touch it.
-_LOCK = int.from_bytes(hashlib.sha256(b"fenqun.publish").digest()[:8], "big", signed=True)
 
-
-class IncompleteSnapshotError(FinalError):
-    """Fewer or more rows arrived than were scored: nothing was published."""
-
-
-class ReadersInTheWayError(RuntimeError):
-    """A transaction that reads the table since before the snapshot came does not end. Trying again may help."""
+class NoSuchSnapshotError(FinalError):
+    """The snapshot that is to become current is not there, was never published, or is no longer kept."""
 
 
 def publish_segments(
@@ -46,149 +29,152 @@ def publish_segments(
 ) -> dict[str, Any]:
     """Publishes the scores of one day; a day that is published again replaces its own snapshot only.
 
-    Killed at any point, it leaves readers what they had; the next run of the day clears away what was unfinished.
+    Killed at any point, it leaves readers what they had; the next run of the day clears away what was unfinished. Who
+    has withdrawn the consent to profiling since the day was scored is left out.
 
     :param validation: what the checks before it found, kept with the snapshot.
-    :returns: `snapshot_id`, `rows` and `is_current`.
-    :raises IncompleteSnapshotError: the rows in the database are not the rows that were scored.
-    :raises ReadersInTheWayError: a reader's transaction stays open too long; names it. Readers keep what they had.
+    :returns: `snapshot_id`, `rows`, `is_current`, and `changes`, how many rows the feed got.
+    :raises validate.GateError: the audit refuses the snapshot, which stays, `rejected`, for inspection.
+    :raises snapshots.DoubledKeyError: a customer occurs twice.
+    :raises snapshots.ReadersInTheWayError: a reader's transaction stays open too long; names it. Readers keep what they
+        had.
     """
-    expected = lake.open_parquet(stores.lake, tables.CUSTOMER_SCORES, day).metadata.num_rows
-    ensure_schema(stores.marketing)
-    with warehouse.connect(stores.marketing, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
+    config = settings.load().publish
+    with snapshots.only_publisher(stores.marketing):
         _clear_unfinished(stores.marketing, day)
-        snapshot_id = _open_snapshot(stores.marketing, day, validation, dag_run_id)
-        _load(stores, day, snapshot_id)
-        _attach(stores.marketing, day, snapshot_id, expected)
-        _wait_for_readers(stores.marketing, settings.load().publish.reader_wait_seconds)
-        is_current = _make_current(stores.marketing, day, snapshot_id)
-    return {"snapshot_id": snapshot_id, "rows": expected, "is_current": is_current}
+        snapshot_id = snapshots.open_snapshot(stores.marketing, day, validation, dag_run_id)
+        agreed = consent.of_day(day, stores)
+        sent = snapshots.load(stores.marketing, snapshot_id, _consenting(stores, day, agreed.withdrawn))
+        with warehouse.connect(stores.marketing, autocommit=True) as connection:
+            was = snapshots.current(connection)
+            migration = _migration(connection, snapshot_id, day)
+            verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
+            _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
+            told = profiles.of_snapshot(connection, config.smallest_group, migration)
+            is_current = was is None or day >= was[1]
+            part = _difference(connection, snapshot_id, day, was) if is_current else None
+            snapshots.attach(stores.marketing, snapshot_id)
+            snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
+            with warehouse.transaction(connection):
+                profiles.write(connection, snapshot_id, told)
+                _supersede(connection, day, snapshot_id)
+                if part is not None:
+                    _move(connection, feed.PUBLISH, part, snapshot_id, day, was)
+    return {
+        "snapshot_id": snapshot_id,
+        "rows": sent,
+        "is_current": is_current,
+        "changes": part.last - part.first + 1 if part else 0,
+    }
 
 
-def ensure_schema(dsn: str) -> None:
-    """Creates or upgrades the schemas, but touches nothing when they are as this version wants them.
+def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
+    """Makes a kept snapshot current at once; published ones of later days become `superseded`. Going back twice changes
+    nothing more. The next day that is published becomes current as ever.
 
-    Replacing a view locks its readers out for a moment, so it happens only when the definition has changed.
+    :returns: `snapshot_id`, `as_of_date`, and `changes`, how many rows the feed got.
+    :raises NoSuchSnapshotError: names the snapshots that can be gone back to.
     """
-    warehouse.ensure_schema(dsn, "marketing_internal", sql.read("publish", "schema"), _LOCK)
+    with (
+        snapshots.only_publisher(stores.marketing),
+        warehouse.connect(stores.marketing, autocommit=True) as connection,
+    ):
+        day = _day_of_kept(connection, snapshot_id)
+        was = snapshots.current(connection)
+        if was and was[0] == snapshot_id:
+            return {"snapshot_id": snapshot_id, "as_of_date": f"{day}", "changes": 0}
+        feed.clear_unfinished(connection)
+        part = _difference(connection, snapshot_id, day, was)
+        with warehouse.transaction(connection):
+            warehouse.execute(
+                connection,
+                "update marketing.snapshots set status = 'superseded' where as_of_date > :day and status = 'published'",
+                {"day": day},
+            )
+            _supersede(connection, day, snapshot_id)
+            _move(connection, feed.ROLL_BACK, part, snapshot_id, day, was)
+    return {"snapshot_id": snapshot_id, "as_of_date": f"{day}", "changes": part.last - part.first + 1}
 
 
 def _clear_unfinished(dsn: str, day: dt.date) -> None:
-    """Marks what a killed run of this day left as rejected; drops its table unless that was attached already."""
+    snapshots.clear_unfinished(dsn, day)
     with warehouse.connect(dsn) as connection:
-        left = warehouse.fetch(
-            connection,
-            "update marketing.snapshots set status = 'rejected' "
-            "where as_of_date = :day and status = 'building' returning snapshot_id",
-            {"day": day},
-        )
-        for (snapshot_id,) in left:
-            name = f"{tables.SEGMENT_ROWS}_{snapshot_id}"
-            is_loose = "select 1 from pg_class where oid = to_regclass(:name) and not relispartition"
-            if warehouse.fetch(connection, is_loose, {"name": name}):
-                warehouse.run_script(connection, f"drop table {_partition(snapshot_id)}")
+        feed.clear_unfinished(connection)
 
 
-def _open_snapshot(dsn: str, day: dt.date, validation: Mapping[str, Any] | None, dag_run_id: str | None) -> int:
-    with warehouse.connect(dsn) as connection:
-        [(snapshot_id,)] = warehouse.fetch(
-            connection,
-            "insert into marketing.snapshots (as_of_date, status, validation, dag_run_id) "
-            "values (:day, 'building', cast(:validation as jsonb), :dag_run_id) returning snapshot_id",
-            {"day": day, "validation": json.dumps(validation or {}), "dag_run_id": dag_run_id},
-        )
-    return snapshot_id
-
-
-def _load(stores: Stores, day: dt.date, snapshot_id: int) -> None:
-    """Fills the snapshot's own table, then adds its key."""
-    partition = _partition(snapshot_id)
-    with warehouse.connect(stores.marketing) as connection:
-        parent = warehouse.identifier(tables.SEGMENT_ROWS)
-        warehouse.run_script(
-            connection,
-            f"create table {partition} (like {parent} including defaults including constraints, "
-            f"constraint is_snapshot check (snapshot_id = {int(snapshot_id)}))",
-        )
-        warehouse.copy_in(connection, f"{tables.SEGMENT_ROWS}_{snapshot_id}", _rows(stores, day, snapshot_id), _COLUMNS)
-        warehouse.run_script(connection, f"alter table {partition} add primary key (customer_id)")
-        warehouse.run_script(connection, f"analyze {partition}")
-
-
-def _attach(dsn: str, day: dt.date, snapshot_id: int, expected: int) -> None:
-    """Counts the snapshot and attaches it; nothing points to it yet. No lock is taken that a reader would wait for."""
-    partition = _partition(snapshot_id)
-    with warehouse.connect(dsn) as connection:
-        [(rows, versions)] = warehouse.fetch(
-            connection,
-            f"select count(*), min(model_versions::text) from {partition}",  # noqa: S608 - an integer
-        )
-        if rows != expected:
-            raise IncompleteSnapshotError(
-                f"snapshot {snapshot_id} of {day} holds {rows} rows, but {expected} were scored: not published"
-            )
-        warehouse.run_script(
-            connection,
-            f"alter table {warehouse.identifier(tables.SEGMENT_ROWS)} attach partition {partition} "
-            f"for values in ({int(snapshot_id)})",
-        )
-        warehouse.execute(
-            connection,
-            "update marketing.snapshots set row_count = :rows, model_versions = cast(:versions as jsonb) "
-            "where snapshot_id = :snapshot_id",
-            {"rows": rows, "versions": versions, "snapshot_id": snapshot_id},
-        )
-
-
-def _wait_for_readers(dsn: str, seconds: float) -> None:
-    """Waits until every transaction that holds a lock on the table now has ended; later ones are not waited for."""
-    deadline = time.monotonic() + seconds
-    with warehouse.connect(dsn, autocommit=True) as connection:
-        before = set(warehouse.fetch(connection, _LOCK_HOLDERS, {"table": tables.SEGMENT_ROWS}))
-        while before := before & set(warehouse.fetch(connection, _LOCK_HOLDERS, {"table": tables.SEGMENT_ROWS})):
-            if time.monotonic() > deadline:
-                raise ReadersInTheWayError(
-                    f"after {seconds:g} s these sessions still read {tables.CUSTOMER_SEGMENTS} in a transaction that "
-                    f"began before the new snapshot came: {_sessions(connection, {pid for _, pid in before})}"
-                )
-            time.sleep(0.02)
-
-
-def _sessions(connection, pids: set[int]) -> str:
-    rows = warehouse.fetch(
-        connection,
-        "select pid, usename, application_name, xact_start from pg_stat_activity where pid = any(:pids)",
-        {"pids": sorted(pids)},
-    )
-    return "; ".join(f"pid {pid} ({user}, {name or 'unnamed'}, since {since})" for pid, user, name, since in rows)
-
-
-def _make_current(dsn: str, day: dt.date, snapshot_id: int) -> bool:
-    """Supersedes the day's former snapshot and moves the row that readers follow, in one short transaction."""
-    with warehouse.connect(dsn) as connection:
-        warehouse.execute(
-            connection,
-            "update marketing.snapshots set status = 'superseded' where as_of_date = :day and status = 'published'",
-            {"day": day},
-        )
-        warehouse.execute(
-            connection,
-            "update marketing.snapshots set status = 'published', published_at = clock_timestamp() "
-            "where snapshot_id = :snapshot_id",
-            {"snapshot_id": snapshot_id},
-        )
-        warehouse.execute(connection, sql.read("publish", "current_snapshot"))
-        [(current,)] = warehouse.fetch(connection, "select snapshot_id from marketing_internal.current_snapshot")
-    return current == snapshot_id
-
-
-def _rows(stores: Stores, day: dt.date, snapshot_id: int) -> Iterator[pa.Table]:
+def _consenting(stores: Stores, day: dt.date, withdrawn: pa.Array) -> Iterator[pa.RecordBatch]:
     with lake.open_parquet(stores.lake, tables.CUSTOMER_SCORES, day) as file:
         for batch in file.iter_batches(settings.load().score.batch_rows):
-            ids = pa.array([snapshot_id] * batch.num_rows, pa.int64())
-            yield pa.table(batch).append_column("snapshot_id", ids)
+            if len(withdrawn):
+                batch = batch.filter(pc.invert(pc.is_in(batch["customer_id"], withdrawn)))
+            yield batch
 
 
-def _partition(snapshot_id: int) -> str:
-    return warehouse.identifier(f"{tables.SEGMENT_ROWS}_{int(snapshot_id)}")
+def _migration(connection, snapshot_id: int, day: dt.date) -> Sequence[tuple[int | None, int | None, int]]:
+    """Who went from where to where since the snapshot of the day before; makes the view `new_rows`."""
+    snapshots.view_as(connection, "new_rows", snapshot_id)
+    before = snapshots.before(connection, day)
+    if before is None:
+        return []
+    snapshots.view_as(connection, "before_rows", before)
+    return warehouse.fetch(connection, sql.read("publish", "migration"))
+
+
+def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None) -> None:
+    """Keeps what the audit found with the snapshot; a refused one becomes `rejected`."""
+    from segmentation import validate
+
+    told = {tables.CUSTOMER_SEGMENTS: {"rows": verdict.rows, "stops": verdict.stops, "warnings": verdict.warnings}}
+    warehouse.execute(
+        connection,
+        "update marketing.snapshots set row_count = :rows, validation = validation || cast(:told as jsonb), "
+        "model_versions = (select model_versions from new_rows limit 1), "
+        "status = case when :is_refused then 'rejected' else status end where snapshot_id = :snapshot_id",
+        {"rows": verdict.rows, "told": json.dumps(told), "is_refused": bool(verdict.stops), "snapshot_id": snapshot_id},
+    )
+    validate.report([verdict], f"snapshot {snapshot_id}", day, stores, dag_run_id)
+
+
+def _difference(connection, snapshot_id: int, day: dt.date, was: tuple[int, dt.date] | None) -> feed.Part:
+    """The feed's part of a move to a snapshot, not visible yet; leaves `changed`, `old_rows` and `new_rows` behind."""
+    snapshots.view_as(connection, "new_rows", snapshot_id)
+    snapshots.view_as(connection, "old_rows", was[0] if was else None)
+    return feed.prepare(connection, snapshot_id, day)
+
+
+def _supersede(connection, day: dt.date, snapshot_id: int) -> None:
+    """Of a day one snapshot is published: this one."""
+    warehouse.execute(
+        connection,
+        "update marketing.snapshots set status = 'superseded' where as_of_date = :day and status = 'published'",
+        {"day": day},
+    )
+    warehouse.execute(
+        connection,
+        "update marketing.snapshots set status = 'published', published_at = clock_timestamp() "
+        "where snapshot_id = :snapshot_id",
+        {"snapshot_id": snapshot_id},
+    )
+
+
+def _move(
+    connection, kind: str, part: feed.Part, snapshot_id: int, day: dt.date, was: tuple[int, dt.date] | None
+) -> None:
+    """Moves the row that readers follow, with feed and history, in the caller's transaction."""
+    feed.attach(connection, part, kind, snapshot_id, was[0] if was else None, day)
+    feed.write_history(connection, day, was[1] if was else None)
+    warehouse.execute(connection, sql.read("publish", "current_snapshot"))
+
+
+def _day_of_kept(connection, snapshot_id: int) -> dt.date:
+    kept = dict(
+        warehouse.fetch(
+            connection,
+            "select snapshot_id, as_of_date from marketing.snapshots "
+            "where status in ('published', 'superseded') and is_kept order by snapshot_id",
+        )
+    )
+    if snapshot_id not in kept:
+        there = ", ".join(f"{number} ({day})" for number, day in kept.items()) or "none"
+        raise NoSuchSnapshotError(f"there is no kept snapshot {snapshot_id} to go back to; there are: {there}")
+    return kept[snapshot_id]

@@ -280,9 +280,13 @@ class Score(_Group):
 
 
 class Publish(_Group):
-    """How patient publishing is with readers."""
+    """How patient publishing is with readers, how long snapshots are kept, which groups are too small to be told."""
 
     reader_wait_seconds: float = Field(300, ge=0, description="longest wait for readers that began before the snapshot")
+    keep_days: int = Field(35, ge=1, description="published snapshots of so many days up to the current one are kept")
+    keep_spare_days: int = Field(7, ge=0, description="others (superseded, rejected, older) are kept so long once made")
+    keep_changes_days: int = Field(400, ge=1, description="the feed is kept so long, and at least as the snapshots are")
+    smallest_group: int = Field(10, ge=1, description="profiles and exports tell of no smaller group of customers")
 
 
 class Performance(_Group):

@@ -398,6 +398,7 @@ NOT_FEATURES = ("customer_id", "as_of_date", *OUTCOMES)
 CUSTOMER_SEGMENTS = "marketing.customer_segments"
 SNAPSHOTS = "marketing.snapshots"
 SEGMENT_ROWS = "marketing_internal.segment_rows"
+CHANGE_ROWS = "marketing_internal.change_rows"
 CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
 
 # Beside it, what the gates found: every rule's result, and the rows that do not count

@@ -85,7 +85,7 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
             raise
         return {"accepted_batch": batch}  # by another run, while this one was at it
     verdicts = [each.verdict for each in judged.values()]
-    _publish_findings(verdicts, "raw", day, stores, run_id)
+    report(verdicts, "raw", day, stores, run_id)
     parts = {name: _part(tables.ENTITIES[name], each, day, run_id) for name, each in judged.items()}
     batch = history.append(stores, day, parts, is_reload=is_reload)
     return {"batch": batch, "tables": {each.verdict.table: _summary(each) for each in judged.values()}}
@@ -115,8 +115,27 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     profile = measures.of_table(path, schema, _drifting(suite), wanted, _same_table_before(table, day, stores))
     results = verdict.of_rows(findings) + verdict.of_whole(table, suite.whole, profile, findings.rows)
     told = Verdict(table, findings.rows, 0, results)
-    _publish_findings([told], table, day, stores, run_id)
+    report([told], table, day, stores, run_id)
     return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.warnings}
+
+
+def report(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
+    """Writes results and Data Docs, warns, and stops the run if that is what was found.
+
+    :raises GateError: names each rule of severity `stop` that is broken.
+    """
+    history.ensure_schema(stores.marketing)
+    quality.write(stores.marketing, verdicts, day, run_id)
+    page = data_docs.write(stores, verdicts, day, run_id)
+    for warning in (warning for each in verdicts for warning in each.warnings):
+        log.warning(warning)
+    stops = [stop for each in verdicts for stop in each.stops]
+    if stops:
+        raise GateError(
+            f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:\n"
+            + "\n".join(stops)
+            + f"\nData Docs: {page}"
+        )
 
 
 def _load_great_expectations() -> None:
@@ -157,22 +176,6 @@ def _judge(entity: tables.Entity, suite: Suite, judged: Mapping[str, _Judged], d
     results = verdict.of_cleaning(found.cleaning.mendings, findings.rows - findings.deletions)
     results += verdict.of_rows(findings) + verdict.of_whole(entity.table, suite.whole, profile, findings.rows)
     return _Judged(known, found, findings, Verdict(entity.table, findings.rows, findings.bad.num_rows, results))
-
-
-def _publish_findings(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
-    """Writes results and Data Docs, warns, and stops the run if that is what was found."""
-    history.ensure_schema(stores.marketing)
-    quality.write(stores.marketing, verdicts, day, run_id)
-    page = data_docs.write(stores, verdicts, day, run_id)
-    for warning in (warning for each in verdicts for warning in each.warnings):
-        log.warning(warning)
-    stops = [stop for each in verdicts for stop in each.stops]
-    if stops:
-        raise GateError(
-            f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:\n"
-            + "\n".join(stops)
-            + f"\nData Docs: {page}"
-        )
 
 
 def _compare(checked: Checked, rules: tuple[Rule, ...], findings: Findings) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg2  # noqa: TID251 - the one importer
+import psycopg2.errors  # noqa: TID251 - the one importer
 import pyarrow as pa
 import pyarrow.csv
 
@@ -32,6 +33,18 @@ Source = str | Callable[[], Any]
 
 class StatementError(FinalError):
     """The database refuses a query: a table or column that is not there, a right that is missing, a slip in the SQL."""
+
+
+class OutOfTimeError(Exception):
+    """A statement has not ended within its time limit."""
+
+
+class NotNowError(Exception):
+    """The database is not in the state that a statement needs: another one like it has to end first, or be ended."""
+
+
+class DuplicateKeyError(FinalError):
+    """A unique key cannot be made: a value occurs twice. In the database's words, which name the value."""
 
 
 class MissingColumnsError(FinalError):
@@ -59,6 +72,34 @@ def connect(dsn: str, *, autocommit: bool = False) -> Iterator[psycopg2.extensio
         connection.close()
 
 
+@contextlib.contextmanager
+def transaction(connection) -> Iterator[None]:
+    """One transaction on a connection that is on autocommit otherwise, for what needs the session before it as well."""
+    connection.autocommit = False
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    finally:
+        if not connection.closed:
+            connection.autocommit = True
+
+
+@contextlib.contextmanager
+def time_limit(connection, seconds: float) -> Iterator[None]:
+    """No statement of the block takes longer; for a connection on autocommit."""
+    execute(
+        connection, "select set_config('statement_timeout', :limit, false)", {"limit": f"{int(seconds * 1000) or 1}ms"}
+    )
+    try:
+        yield
+    finally:
+        execute(connection, "select set_config('statement_timeout', '0', false)")
+
+
 def execute(connection, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
     """Runs a statement with `:name` parameters; returns how many rows it touched (-1 where that has no meaning)."""
     with connection.cursor() as cursor:
@@ -73,10 +114,30 @@ def fetch(connection, statement: str, parameters: Mapping[str, Any] | None = Non
         return cursor.fetchall()
 
 
-def run_script(connection, script: str) -> None:
-    """Runs a script of several statements as it stands, without parameters: DDL."""
+def fetch_dicts(connection, statement: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Like `fetch`, each row as column -> value."""
     with connection.cursor() as cursor:
-        cursor.execute(script)
+        cursor.execute(sql.for_psycopg(statement), parameters or {})
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def run_script(connection, script: str) -> None:
+    """Runs a script of several statements as it stands, without parameters: DDL.
+
+    :raises DuplicateKeyError: it makes a unique key, and a value occurs twice.
+    :raises OutOfTimeError: it takes longer than `time_limit` says.
+    :raises NotNowError: the database is not in the state for it.
+    """
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(script)
+        except psycopg2.errors.QueryCanceled as error:
+            raise OutOfTimeError(str(error).strip()) from error
+        except psycopg2.errors.ObjectNotInPrerequisiteState as error:
+            raise NotNowError(str(error).strip()) from error
+        except psycopg2.errors.UniqueViolation as error:
+            raise DuplicateKeyError(error.diag.message_detail or str(error)) from error
 
 
 def ensure_schema(dsn: str, schema: str, script: str, lock: int) -> None:
@@ -106,15 +167,24 @@ def identifier(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
 
 
-def copy_in(connection, table: str, batches: Iterable[pa.RecordBatch | pa.Table], columns: Sequence[str]) -> int:
+def copy_in(
+    connection,
+    table: str,
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    columns: Sequence[str],
+    *,
+    is_new: bool = False,
+) -> int:
     """Appends Arrow batches to a table by COPY, inside the connection's transaction.
 
     :param batches: each with at least the named columns; memory is bounded by one batch. Lists become Postgres
         arrays; null and the empty string stay apart.
+    :param is_new: the table was made in this transaction: its rows are written as old ones, which no vacuum has to
+        visit (COPY FREEZE).
     :returns: rows written.
     """
     names = ", ".join(identifier(column) for column in columns)
-    statement = f"copy {identifier(table)} ({names}) from stdin (format csv)"
+    statement = f"copy {identifier(table)} ({names}) from stdin (format csv{', freeze' if is_new else ''})"
     rows = 0
     with connection.cursor() as cursor:
         for batch in batches:

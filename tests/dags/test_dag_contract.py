@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DAGS = {f"{dag_id}.py": {dag_id} for dag_id in ("roll_back_model", "segment_customers_daily", "train_models_weekly")}
-TAGS = {"roll_back_model": "on request", "segment_customers_daily": "daily", "train_models_weekly": "weekly"}
+DAGS = {
+    f"{dag_id}.py": {dag_id}
+    for dag_id in ("roll_back_model", "roll_back_segments", "segment_customers_daily", "train_models_weekly")
+}
+TAGS = {
+    "roll_back_model": "on request",
+    "roll_back_segments": "on request",
+    "segment_customers_daily": "daily",
+    "train_models_weekly": "weekly",
+}
 EDGES = {
     "segment_customers_daily": {
         "extract": {"validate_raw"},
@@ -20,8 +28,9 @@ EDGES = {
         "validate_features": {"score"},
         "score": {"validate_scores"},
         "validate_scores": {"publish"},
-        "publish": {"compact", "performance", "drift"},
+        "publish": {"compact", "drop_snapshots", "performance", "drift"},
         "compact": set(),
+        "drop_snapshots": set(),
         "performance": {"retrain"},
         "drift": {"retrain"},
         "retrain": {"train_models_weekly"},
@@ -40,6 +49,7 @@ EDGES = {
         "promote": set(),
     },
     "roll_back_model": {"roll_back": set()},
+    "roll_back_segments": {"roll_back": set()},
 }
 HEAVY = {
     "pandas", "numpy", "sklearn", "mlflow", "great_expectations", "duckdb", "pyarrow", "matplotlib", "psycopg2",
@@ -157,6 +167,7 @@ def test_what_is_written_for_others_is_announced(parsed):
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
+        ("roll_back_segments", "roll_back"): ["customer_segments"],
     }
 
 
@@ -166,6 +177,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
         "roll_back_model": None,
+        "roll_back_segments": None,
     }
     changed = parse(tmp_path, SEGMENTATION_DAILY_SCHEDULE="30 6 * * *", SEGMENTATION_WEEKLY_SCHEDULE="")
     assert changed["dags"]["segment_customers_daily"]["schedule"] == "30 6 * * *"

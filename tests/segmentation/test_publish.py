@@ -3,24 +3,39 @@
 import datetime as dt
 import threading
 
+import pyarrow as pa
 import pytest
 
-from segmentation import lake, publish, settings, tables, warehouse
+from segmentation import lake, publish, settings, snapshots, tables, validate, warehouse
 from tests import frames
 
 DAY, DAY_BEFORE = dt.date(2026, 1, 31), dt.date(2026, 1, 30)
 NOW = dt.datetime(2026, 1, 31, 5, tzinfo=dt.UTC)
+ONE_SEGMENT = "marketing.customer_segments: a segment holds nearly all buyers: largest_segment_share is 1 (at most 0.7)"
 
 
-def write_scores(stores, day, customers, segment_id=1):
+def write_scores(stores, day, customers, segment_id=1, others=0):
+    """Customers c0, c1, ..., all in one segment, but for some more in segment 9."""
+    segments = [segment_id] * customers + [9] * others
     rows = [
-        {"customer_id": f"c{n}", "as_of_date": day, "segment_id": segment_id, "segment_name": f"s{segment_id}",
+        {"customer_id": f"c{n}", "as_of_date": day, "segment_id": each, "segment_name": f"s{each}",
          "lifecycle_stage": "active", "value_tier": "low", "model_versions": '{"customer_segments": "1"}',
-         "churn_probability_90d": 0.25, "scored_at": NOW, "recommended_products": ['a "b"', "c\\d,e", "{}"]}
-        for n in range(customers)
+         "churn_probability_90d": 0.25, "scored_at": NOW, "recommended_products": ['a "b"', "c\\d,e", "{}"],
+         "reasons": ["bought lately"]}
+        for n, each in enumerate(segments)
     ]  # fmt: skip
+    put_scores(stores, day, rows)
+
+
+def put_scores(stores, day, rows, consenting=None):
+    """Scores and features of a day, and customers who all consent, or but some of them."""
     data = frames.typed(rows, tables.SEGMENT_COLUMNS)
     lake.write(stores.lake, tables.CUSTOMER_SCORES, day, data.to_batches(), data.schema)
+    ids = data.select(["customer_id"])
+    lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, ids.to_batches(), ids.schema)
+    names = ids["customer_id"].to_pylist()
+    agreed = set(names if consenting is None else consenting)
+    frames.accept(stores, day, customers=[{"customer_id": n, "profiling_consent": n in agreed} for n in set(names)])
 
 
 def published(stores, query="select * from marketing.customer_segments order by customer_id"):
@@ -31,7 +46,7 @@ def published(stores, query="select * from marketing.customer_segments order by 
 def test_a_snapshot_is_published_in_the_contracts_columns(stores):
     write_scores(stores, DAY, 3)
     result = publish.publish_segments(DAY, stores, {"score.customer_daily": {"rows": 3}}, "run-1")
-    assert result == {"snapshot_id": 1, "rows": 3, "is_current": True}
+    assert result == {"snapshot_id": 1, "rows": 3, "is_current": True, "changes": 3}
     rows = published(
         stores,
         "select customer_id, as_of_date, segment_id, churn_probability_90d, recommended_products, in_holdout, "
@@ -45,13 +60,15 @@ def test_a_snapshot_is_published_in_the_contracts_columns(stores):
         "select as_of_date, status, row_count, model_versions, validation, dag_run_id, published_at >= created_at "
         "from marketing.snapshots",
     )
+    audit = {"rows": 3, "stops": [], "warnings": [ONE_SEGMENT]}
+    found = {"score.customer_daily": {"rows": 3}, "marketing.customer_segments": audit}
     assert snapshot == (
-        DAY, "published", 3, {"customer_segments": "1"}, {"score.customer_daily": {"rows": 3}}, "run-1", True
+        DAY, "published", 3, {"customer_segments": "1"}, found, "run-1", True
     )  # fmt: skip
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order(stores):
-    publish.ensure_schema(stores.marketing)
+    snapshots.ensure_schema(stores.marketing)
     columns = published(
         stores,
         "select column_name from information_schema.columns where table_schema = 'marketing' "
@@ -75,25 +92,24 @@ def test_an_older_day_is_published_beside_the_current_one(stores):
 
 def test_publishing_a_day_again_supersedes_its_own_snapshot_only(stores):
     for day, segment in ((DAY_BEFORE, 1), (DAY, 1), (DAY, 2), (DAY_BEFORE, 3)):
-        write_scores(stores, day, 2, segment_id=segment)
+        write_scores(stores, day, 1, segment_id=segment, others=1)
         publish.publish_segments(day, stores)
     assert published(stores, "select snapshot_id, status from marketing.snapshots order by 1") == [
         (1, "superseded"), (2, "superseded"), (3, "published"), (4, "published")
     ]  # fmt: skip
-    assert {row[2] for row in published(stores)} == {2}
-    assert published(stores, f"select distinct segment_id from marketing.customer_segments_at('{DAY_BEFORE}')") == [
-        (3,)
-    ]
+    assert {row[2] for row in published(stores)} == {2, 9}
+    then = f"select segment_id from marketing.customer_segments_at('{DAY_BEFORE}') order by 1"
+    assert published(stores, then) == [(3,), (9,)]
 
 
 @pytest.mark.parametrize("is_attached", [False, True])
 def test_what_a_killed_run_left_is_cleared_and_never_shown(stores, is_attached):
     write_scores(stores, DAY, 2)
-    publish.ensure_schema(stores.marketing)
-    left = publish._open_snapshot(stores.marketing, DAY, None, "killed")
-    publish._load(stores, DAY, left)
+    snapshots.ensure_schema(stores.marketing)
+    left = snapshots.open_snapshot(stores.marketing, DAY, None, "killed")
+    snapshots.load(stores.marketing, left, publish._consenting(stores, DAY, pa.array([], pa.string())))
     if is_attached:
-        publish._attach(stores.marketing, DAY, left, expected=2)
+        snapshots.attach(stores.marketing, left)
     assert published(stores) == []
     assert publish.publish_segments(DAY, stores)["snapshot_id"] == left + 1
     assert published(stores, "select status from marketing.snapshots order by snapshot_id") == [
@@ -110,18 +126,17 @@ def test_a_failed_copy_leaves_readers_what_they_had(stores):
     write_scores(stores, DAY, 2)
     doubled = lake.read(stores.lake, tables.CUSTOMER_SCORES, DAY).to_batches() * 2
     lake.write(stores.lake, tables.CUSTOMER_SCORES, DAY, doubled, tables.SEGMENT_COLUMNS)
-    with pytest.raises(Exception, match="could not create unique index"):
+    with pytest.raises(snapshots.DoubledKeyError, match=r"snapshot 2.* occurs twice: Key \(customer_id\)=\(c[01]\)"):
         publish.publish_segments(DAY, stores)
     assert {row[1] for row in published(stores)} == {DAY_BEFORE}
 
 
-def test_rows_that_got_lost_on_the_way_stop_the_publication(stores):
+def test_rows_that_got_lost_on_the_way_stop_the_publication(stores, monkeypatch):
     write_scores(stores, DAY, 2)
-    publish.ensure_schema(stores.marketing)
-    snapshot = publish._open_snapshot(stores.marketing, DAY, None, None)
-    publish._load(stores, DAY, snapshot)
-    with pytest.raises(publish.IncompleteSnapshotError, match="holds 2 rows, but 3 were scored"):
-        publish._attach(stores.marketing, DAY, snapshot, expected=3)
+    load = snapshots.load
+    monkeypatch.setattr(snapshots, "load", lambda *args: load(*args) + 1)
+    with pytest.raises(validate.GateError, match="not exactly the rows that were sent have arrived"):
+        publish.publish_segments(DAY, stores)
     assert published(stores) == []
 
 
@@ -188,7 +203,7 @@ def test_a_reader_that_never_ends_is_named_and_nothing_changes(stores, monkeypat
     with warehouse.connect(stores.marketing) as reader:
         warehouse.fetch(reader, "select count(*) from marketing.customer_segments")
         with pytest.raises(
-            publish.ReadersInTheWayError, match=r"after 0\.1 s these sessions .*\(postgres, fenqun, since"
+            snapshots.ReadersInTheWayError, match=r"after 0\.1 s these sessions .*\(postgres, fenqun, since"
         ):
             publish.publish_segments(DAY, stores)
     assert {row[1] for row in published(stores)} == {DAY_BEFORE}
@@ -196,10 +211,10 @@ def test_a_reader_that_never_ends_is_named_and_nothing_changes(stores, monkeypat
 
 
 def test_a_schema_that_is_up_to_date_is_not_touched(stores):
-    publish.ensure_schema(stores.marketing)
+    snapshots.ensure_schema(stores.marketing)
     with warehouse.connect(stores.marketing) as reader:
         warehouse.fetch(reader, "select * from marketing.customer_segments")  # holds its lock until the block ends
-        publish.ensure_schema(stores.marketing)
+        snapshots.ensure_schema(stores.marketing)
         assert warehouse.fetch(reader, "select count(*) from pg_locks where not granted") == [(0,)]
 
 
@@ -218,3 +233,30 @@ def test_crm_readers_may_read_the_contract_and_nothing_behind_it(stores):
         assert warehouse.fetch(connection, f"select count(*) from marketing.customer_segments_at('{DAY}')") == [(2,)]
         with pytest.raises(Exception, match="permission denied for schema marketing_internal"):
             warehouse.fetch(connection, "select * from marketing_internal.segment_rows")
+
+
+def test_a_refused_snapshot_stays_for_inspection_and_the_old_one_goes_on(stores):
+    write_scores(stores, DAY_BEFORE, 4, others=4)
+    publish.publish_segments(DAY_BEFORE, stores)
+    write_scores(stores, DAY, 4, segment_id=3, others=1)
+    rows = lake.read(stores.lake, tables.CUSTOMER_SCORES, DAY).to_pylist()
+    rows[0] |= {"purchase_probability_30d": 1.5}
+    rows[1] |= {"expected_spend_90d": -1, "reasons": []}
+    rows[2] |= {"segment_id": 0}
+    rows[3] |= {"segment_name": "another"}
+    put_scores(stores, DAY, rows)
+    with pytest.raises(validate.GateError) as refused:
+        publish.publish_segments(DAY, stores)
+    for told in (
+        "snapshot 2 of 2026-01-31 breaks 6 rules", "no_probabilities are in it: no_probabilities is 1 (at most 0)",
+        "negative_spend are", "without_reasons are", "odd_prospects are", "segments_with_two_names are",
+        "too many customers have moved to another segment: 4 of 5 rows, 80.0%",
+    ):  # fmt: skip
+        assert told in str(refused.value)
+    assert {row[1] for row in published(stores)} == {DAY_BEFORE}
+    [(status, rows, validation)] = published(
+        stores, "select status, row_count, validation from marketing.snapshots where snapshot_id = 2"
+    )
+    assert (status, rows, len(validation["marketing.customer_segments"]["stops"])) == ("rejected", 5, 6)
+    assert published(stores, "select count(*) from marketing_internal.segment_rows_2") == [(5,)]
+    assert published(stores, "select count(*) from marketing.segment_changes") == [(8,)]

@@ -14,12 +14,20 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from segmentation import engine, publish, settings, sources, sql, tables, warehouse
+from segmentation import engine, settings, snapshots, sources, sql, tables, warehouse
 from tests import frames
 
 HOME = Path(__file__).parent
 CASES = sorted(HOME.glob("*/*/*.yaml"))
 POSTGRES_STAGES = ("extract", "publish")
+SEGMENT_ROWS = f"select * from {tables.SEGMENT_ROWS}"
+# What publishing makes for its session: name -> query with its columns
+OF_A_SESSION = {
+    **dict.fromkeys(("old_rows", "new_rows", "before_rows"), SEGMENT_ROWS),
+    "changed": "select customer_id, change, from_segment_id, to_segment_id, from_strategy_id, to_strategy_id, "
+    f"true as is_history from {tables.CHANGE_ROWS}",
+    "history_changed": "select customer_id from marketing.segment_history",
+}
 
 
 def case_id(path: Path) -> str:
@@ -69,15 +77,20 @@ def run_on_duckdb(stage: str, name: str, case: dict) -> list[dict]:
 
 
 def run_on_postgres(stage: str, name: str, case: dict, dsn: str) -> list[dict]:
-    publish.ensure_schema(dsn)
-    with warehouse.connect(dsn) as connection:
+    snapshots.ensure_schema(dsn)
+    with warehouse.connect(dsn) as connection, connection.cursor() as cursor:
         for table, rows in case.get("inputs", {}).items():
             entity = tables.ENTITIES.get(table.removeprefix("shop."))
-            data = frames.table(entity, rows) if entity else pa.Table.from_pylist(rows)
+            columns = dict.fromkeys(column for row in rows for column in row)
+            data = frames.table(entity, rows) if entity else pa.Table.from_pylist([{**columns, **row} for row in rows])
+            if "." not in table:
+                cursor.execute(f"create temporary table {table} as {OF_A_SESSION[table]} with no data")
             warehouse.copy_in(connection, table, [data], data.column_names)
-    query = sql.read(stage, name)
-    with warehouse.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(case.get("before", "select 1"))
+        statement = sql.for_psycopg(sql.read(stage, name))
+        if "sorted" in case:
+            statement = f"select * from ({statement}) as found order by {case['sorted']}"
+        cursor.execute(statement, case.get("parameters", {}))
         if "result" in case:
             cursor.execute(case["result"])
         names = [column[0] for column in cursor.description]
@@ -121,7 +134,7 @@ def close(got: list[dict], wanted: list[dict]) -> bool:
 def test_every_statement_has_a_case():
     statements = {
         f"{path.parent.name}/{path.stem}"
-        for stage in ("extract", "aggregates", "features", "publish", "performance")
+        for stage in ("extract", "aggregates", "features", "consent", "publish", "performance")
         for path in (sql.SQL_HOME / stage).glob("*.sql")
     }
     covered = {"/".join(path.parts[-3:-1]) for path in CASES}

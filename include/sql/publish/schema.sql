@@ -12,8 +12,13 @@ create table if not exists marketing.snapshots (
     validation jsonb,
     dag_run_id text,
     created_at timestamptz not null default now(),
-    published_at timestamptz
+    published_at timestamptz,
+    is_kept boolean not null default true,
+    last_change_id bigint
 );
+
+alter table marketing.snapshots add column if not exists is_kept boolean not null default true;
+alter table marketing.snapshots add column if not exists last_change_id bigint;
 
 -- At most one published snapshot per day: publishing a day again supersedes the one before.
 create unique index if not exists snapshots_published_day
@@ -66,6 +71,57 @@ create table if not exists marketing_internal.current_snapshot (
     snapshot_id bigint not null
 );
 
+-- Every move of that row, and which part of the feed tells of it.
+create table if not exists marketing_internal.publications (
+    publication_id bigint generated always as identity primary key,
+    kind text not null check (kind in ('publish', 'roll back', 'erase')),
+    snapshot_id bigint not null,
+    former_snapshot_id bigint,
+    as_of_date date not null,
+    first_change_id bigint,
+    last_change_id bigint not null,
+    published_at timestamptz not null default clock_timestamp()
+);
+
+-- One partition per publication that changed something, attached in the transaction that moves the row.
+create table if not exists marketing_internal.change_rows (
+    change_id bigint not null,
+    customer_id text not null,
+    change text not null check (change in ('entered', 'moved', 'updated', 'left', 'erased')),
+    from_segment_id integer,
+    to_segment_id integer,
+    from_strategy_id text,
+    to_strategy_id text,
+    as_of_date date not null,
+    snapshot_id bigint not null,
+    primary key (change_id)
+) partition by range (change_id);
+
+create table if not exists marketing.segment_history (
+    customer_id text not null,
+    segment_id integer not null,
+    segment_name text not null,
+    value_tier text not null,
+    strategy_id text,
+    valid_from date not null,
+    valid_to date,
+    primary key (customer_id, valid_from)
+) with (fillfactor = 90);
+
+create table if not exists marketing.segment_profiles (
+    snapshot_id bigint not null,
+    segment_id integer not null,
+    segment_name text not null,
+    customers bigint,
+    share real,
+    average_expected_spend_90d numeric(14, 2),
+    average_purchase_probability_30d real,
+    average_churn_probability_90d real,
+    sets_apart jsonb,
+    came_from jsonb,
+    primary key (snapshot_id, segment_id)
+);
+
 create or replace view marketing.customer_segments as
 select
     customer_id,
@@ -96,6 +152,19 @@ select
 from marketing_internal.segment_rows
 where snapshot_id = (select c.snapshot_id from marketing_internal.current_snapshot as c);
 
+create or replace view marketing.segment_changes as
+select
+    change_id,
+    customer_id,
+    change,
+    from_segment_id,
+    to_segment_id,
+    from_strategy_id,
+    to_strategy_id,
+    as_of_date,
+    snapshot_id
+from marketing_internal.change_rows;
+
 create or replace function marketing.customer_segments_at(day date)
 returns setof marketing.customer_segments
 language sql stable security definer
@@ -110,14 +179,31 @@ as $$
 $$;
 
 comment on column marketing.snapshots.status is
-'building: being written; published: served; superseded: its day was published again; rejected: never served';
+'building: being written; published: the snapshot of its day; superseded: its day was published again, or an earlier
+day was gone back to; rejected: never served';
+comment on column marketing.snapshots.is_kept is 'false: its rows are gone, only this line is left';
+comment on column marketing.snapshots.last_change_id is
+'replaying segment_changes with a greater change_id on this snapshot gives what is current; null: never was current';
+comment on column marketing.segment_changes.change_id is 'rises; the cursor: ask for what is greater than the last';
+comment on column marketing.segment_changes.change is
+'entered; moved: to another segment; updated: same segment, but another strategy, offer, tier, band or the like; left;
+erased: forget this customer';
+comment on column marketing.segment_changes.as_of_date is 'the day of the snapshot that became current';
+comment on column marketing.segment_changes.snapshot_id is 'the snapshot that became current';
+comment on column marketing.segment_history.valid_to is 'the first day on which it was no longer so; null: current';
+comment on column marketing.segment_profiles.customers is 'null: too few to tell';
+comment on column marketing.segment_profiles.sets_apart is
+'the values that are most over-represented: column, value, share here, share of all customers';
+comment on column marketing.segment_profiles.came_from is
+'customers by the segment they had in the snapshot of the day before: segment_id, entered, or few (too few to tell)';
 
 -- CRM logins are members of crm_reader; where the role does not exist yet, whoever makes it grants the same.
 do $$
 begin
     if exists (select from pg_roles where rolname = 'crm_reader') then
         grant usage on schema marketing to crm_reader;
-        grant select on marketing.customer_segments, marketing.snapshots to crm_reader;
+        grant select on marketing.customer_segments, marketing.snapshots, marketing.segment_changes,
+        marketing.segment_history, marketing.segment_profiles to crm_reader;
         revoke execute on function marketing.customer_segments_at(date) from public;
         grant execute on function marketing.customer_segments_at(date) to crm_reader;
     end if;

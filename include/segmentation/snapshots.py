@@ -1,0 +1,194 @@
+"""
+Snapshots: one table each, which nobody sees until it is attached and the one row that readers follow moves to it.
+
+Between attaching and moving the row, publishing waits for every transaction that was reading when the partition came.
+Such a reader may have planned its query without the partition, yet would read the moved row: it would see an empty
+table. Postgres itself waits like this in DETACH PARTITION CONCURRENTLY (WaitForLockers), for the mirror-image reason.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from segmentation import sql, tables, warehouse
+from segmentation.errors import FinalError
+
+_COLUMNS = [*tables.SEGMENT_COLUMNS.names, "snapshot_id"]
+_LOCK_HOLDERS = """
+    select virtualtransaction, pid from pg_locks
+    where locktype = 'relation' and granted and pid <> pg_backend_pid() and relation = cast(:table as regclass)
+    and database = (select oid from pg_database where datname = current_database())
+"""
+# Publishers queue up behind this advisory lock; readers never touch it.
+_LOCK = int.from_bytes(hashlib.sha256(b"fenqun.publish").digest()[:8], "big", signed=True)
+
+
+class DoubledKeyError(FinalError):
+    """A customer occurs twice among the rows of a snapshot: nothing was published."""
+
+
+class ReadersInTheWayError(RuntimeError):
+    """A transaction that reads the table since before the snapshot came does not end. Trying again may help."""
+
+
+@contextlib.contextmanager
+def only_publisher(dsn: str) -> Iterator[None]:
+    """Nobody else publishes, goes back, erases or drops snapshots while the block runs; it waits for its turn."""
+    ensure_schema(dsn)
+    with warehouse.connect(dsn, autocommit=True) as guard:
+        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
+        yield
+
+
+def ensure_schema(dsn: str) -> None:
+    """Creates or upgrades the schemas, but touches nothing when they are as this version wants them.
+
+    Replacing a view locks its readers out for a moment, so it happens only when the definition has changed.
+    """
+    warehouse.ensure_schema(dsn, "marketing_internal", sql.read("publish", "schema"), _LOCK)
+
+
+def clear_unfinished(dsn: str, day: dt.date) -> None:
+    """Marks what a killed run of this day left as rejected; drops its table unless that was attached already."""
+    with warehouse.connect(dsn) as connection:
+        left = warehouse.fetch(
+            connection,
+            "update marketing.snapshots set status = 'rejected' "
+            "where as_of_date = :day and status = 'building' returning snapshot_id",
+            {"day": day},
+        )
+        for (snapshot_id,) in left:
+            name = f"{tables.SEGMENT_ROWS}_{snapshot_id}"
+            if is_loose(connection, name):
+                warehouse.run_script(connection, f"drop table {partition(snapshot_id)}")
+            warehouse.execute(
+                connection,
+                "update marketing.snapshots set is_kept = (to_regclass(:name) is not null) where snapshot_id = :id",
+                {"id": snapshot_id, "name": name},
+            )
+
+
+def is_loose(connection, table: str) -> bool:
+    """Whether a table is there and is no partition of another."""
+    loose = "select 1 from pg_class where oid = to_regclass(:name) and not relispartition"
+    return bool(warehouse.fetch(connection, loose, {"name": table}))
+
+
+def open_snapshot(dsn: str, day: dt.date, validation: Mapping[str, Any] | None, dag_run_id: str | None) -> int:
+    """Its number, with status `building`."""
+    with warehouse.connect(dsn) as connection:
+        [(snapshot_id,)] = warehouse.fetch(
+            connection,
+            "insert into marketing.snapshots (as_of_date, status, validation, dag_run_id) "
+            "values (:day, 'building', cast(:validation as jsonb), :dag_run_id) returning snapshot_id",
+            {"day": day, "validation": json.dumps(validation or {}), "dag_run_id": dag_run_id},
+        )
+    return snapshot_id
+
+
+def load(dsn: str, snapshot_id: int, batches: Iterable[pa.RecordBatch]) -> int:
+    """Fills the snapshot's own table by COPY, then adds its key; returns the rows sent.
+
+    :param batches: with the columns of `tables.SEGMENT_COLUMNS`; memory is bounded by one of them.
+    :raises DoubledKeyError: names a customer.
+    """
+    name = partition(snapshot_id)
+    with warehouse.connect(dsn) as connection:
+        parent = warehouse.identifier(tables.SEGMENT_ROWS)
+        warehouse.run_script(
+            connection,
+            f"create table {name} (like {parent} including defaults including constraints, "
+            f"constraint is_snapshot check (snapshot_id = {int(snapshot_id)}))",
+        )
+        table = f"{tables.SEGMENT_ROWS}_{snapshot_id}"
+        rows = warehouse.copy_in(connection, table, _numbered(batches, snapshot_id), _COLUMNS, is_new=True)
+        try:
+            warehouse.run_script(connection, f"alter table {name} add primary key (customer_id)")
+        except warehouse.DuplicateKeyError as error:
+            raise DoubledKeyError(
+                f"snapshot {snapshot_id} is not published: a customer occurs twice: {error}"
+            ) from error
+        warehouse.run_script(connection, f"analyze {name}")
+        return rows
+
+
+def attach(dsn: str, snapshot_id: int) -> None:
+    """Makes the table a partition; nothing points to it yet. No lock is taken that a reader would wait for."""
+    with warehouse.connect(dsn) as connection:
+        warehouse.run_script(
+            connection,
+            f"alter table {warehouse.identifier(tables.SEGMENT_ROWS)} attach partition {partition(snapshot_id)} "
+            f"for values in ({int(snapshot_id)})",
+        )
+
+
+def wait_for_readers(dsn: str, seconds: float) -> None:
+    """Waits until every transaction that holds a lock on the table now has ended; later ones are not waited for.
+
+    :raises ReadersInTheWayError: after so many seconds there still is one; names it.
+    """
+    deadline = time.monotonic() + seconds
+    with warehouse.connect(dsn, autocommit=True) as connection:
+        before = set(warehouse.fetch(connection, _LOCK_HOLDERS, {"table": tables.SEGMENT_ROWS}))
+        while before := before & set(warehouse.fetch(connection, _LOCK_HOLDERS, {"table": tables.SEGMENT_ROWS})):
+            if time.monotonic() > deadline:
+                raise ReadersInTheWayError(
+                    f"after {seconds:g} s these sessions still read {tables.CUSTOMER_SEGMENTS} in a transaction that "
+                    f"began before the new snapshot came: {_sessions(connection, {pid for _, pid in before})}"
+                )
+            time.sleep(0.02)
+
+
+def _sessions(connection, pids: set[int]) -> str:
+    rows = warehouse.fetch(
+        connection,
+        "select pid, usename, application_name, xact_start from pg_stat_activity where pid = any(:pids)",
+        {"pids": sorted(pids)},
+    )
+    return "; ".join(f"pid {pid} ({user}, {name or 'unnamed'}, since {since})" for pid, user, name, since in rows)
+
+
+def current(connection) -> tuple[int, dt.date] | None:
+    """The number and the day of the snapshot that readers see; None before the first publication."""
+    found = warehouse.fetch(
+        connection,
+        "select s.snapshot_id, s.as_of_date from marketing.snapshots as s "
+        "inner join marketing_internal.current_snapshot as c on s.snapshot_id = c.snapshot_id",
+    )
+    return found[0] if found else None
+
+
+def before(connection, day: dt.date) -> int | None:
+    """The published snapshot of the last day before one; None: there is none."""
+    [(found,)] = warehouse.fetch(
+        connection,
+        "select (select snapshot_id from marketing.snapshots where as_of_date < :day and status = 'published' "
+        "and is_kept order by as_of_date desc limit 1)",
+        {"day": day},
+    )
+    return found
+
+
+def partition(snapshot_id: int) -> str:
+    """The quoted name of the snapshot's own table."""
+    return warehouse.identifier(f"{tables.SEGMENT_ROWS}_{int(snapshot_id)}")
+
+
+def view_as(connection, name: str, snapshot_id: int | None) -> None:
+    """A view of this session over the rows of a snapshot, without rows for None, for the statements of this stage."""
+    source, condition = warehouse.identifier(tables.SEGMENT_ROWS), "where false"
+    if snapshot_id is not None:
+        source, condition = partition(snapshot_id), ""
+    rows = f"select * from {source} {condition}"  # noqa: S608 - quoted names
+    warehouse.run_script(connection, f"create or replace temporary view {warehouse.identifier(name)} as {rows}")
+
+
+def _numbered(batches: Iterable[pa.RecordBatch], snapshot_id: int) -> Iterator[pa.Table]:
+    for batch in batches:
+        yield pa.table(batch).append_column("snapshot_id", pa.array([snapshot_id] * batch.num_rows, pa.int64()))
