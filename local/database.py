@@ -1,7 +1,8 @@
 """The practice stack's databases and roles.
 
 `warehouse` holds the shop and what the pipeline publishes; `airflow` and `mlflow` are those programs' own. Each has
-a role of its own that cannot see into the others'. CRM logins are members of `crm_reader`.
+a role of its own that cannot see into the others'. CRM logins are members of `crm_reader`, those of pages that show
+aggregates only of `dashboard_reader`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def prepare(postgres: Postgres, passwords: Mapping[str, str]) -> None:
     :raises psycopg2.Error: the server refuses a statement.
     """
     from local import load
-    from segmentation import warehouse
+    from segmentation import snapshots, warehouse
 
     with warehouse.connect(postgres.url(), autocommit=True) as connection:
         roles = {name for (name,) in warehouse.fetch(connection, "select rolname from pg_roles")}
@@ -39,8 +40,9 @@ def prepare(postgres: Postgres, passwords: Mapping[str, str]) -> None:
             verb = "alter" if role in roles else "create"
             statement = f"{verb} role {warehouse.identifier(role)} login password :password"
             warehouse.execute(connection, statement, {"password": password})
-        if "crm_reader" not in roles:
-            warehouse.execute(connection, "create role crm_reader nologin")
+        for reader in snapshots.READERS:
+            if reader not in roles:
+                warehouse.execute(connection, f"create role {warehouse.identifier(reader)} nologin")
         databases = {name for (name,) in warehouse.fetch(connection, "select datname from pg_database")}
         for database, owner in OWNERS.items():
             name = warehouse.identifier(database)

@@ -25,6 +25,8 @@ _LOCK_HOLDERS = """
     where locktype = 'relation' and granted and pid <> pg_backend_pid() and relation = cast(:table as regclass)
     and database = (select oid from pg_database where datname = current_database())
 """
+_SCHEMA = ("schema", "comments", "grants")
+READERS = ("crm_reader", "dashboard_reader")
 # Publishers queue up behind this advisory lock; readers never touch it.
 _LOCK = int.from_bytes(hashlib.sha256(b"fenqun.publish").digest()[:8], "big", signed=True)
 
@@ -49,9 +51,15 @@ def only_publisher(dsn: str) -> Iterator[None]:
 def ensure_schema(dsn: str) -> None:
     """Creates or upgrades the schemas, but touches nothing when they are as this version wants them.
 
-    Replacing a view locks its readers out for a moment, so it happens only when the definition has changed.
+    Replacing a view locks its readers out for a moment, so it happens only when the definition has changed, or a role
+    has come that is granted something.
     """
-    warehouse.ensure_schema(dsn, "marketing_internal", sql.read("publish", "schema"), _LOCK)
+    with warehouse.connect(dsn) as connection:
+        roles = warehouse.fetch(
+            connection, "select rolname from pg_roles where rolname = any(:roles) order by 1", {"roles": list(READERS)}
+        )
+    parts = [f"-- {', '.join(name for (name,) in roles)}", *(sql.read("publish", each) for each in _SCHEMA)]
+    warehouse.ensure_schema(dsn, "marketing_internal", ";\n".join(parts), _LOCK)
 
 
 def clear_unfinished(dsn: str, day: dt.date) -> None:

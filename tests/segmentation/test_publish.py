@@ -218,23 +218,6 @@ def test_a_schema_that_is_up_to_date_is_not_touched(stores):
         assert warehouse.fetch(reader, "select count(*) from pg_locks where not granted") == [(0,)]
 
 
-def test_crm_readers_may_read_the_contract_and_nothing_behind_it(stores):
-    with warehouse.connect(stores.marketing) as connection:
-        warehouse.run_script(
-            connection,
-            "do $$ begin if not exists (select from pg_roles where rolname = 'crm_reader') then "
-            "create role crm_reader; end if; end $$",
-        )
-    write_scores(stores, DAY, 2)
-    publish.publish_segments(DAY, stores)
-    with warehouse.connect(stores.marketing) as connection:
-        warehouse.execute(connection, "set role crm_reader")
-        assert warehouse.fetch(connection, "select count(*) from marketing.customer_segments") == [(2,)]
-        assert warehouse.fetch(connection, f"select count(*) from marketing.customer_segments_at('{DAY}')") == [(2,)]
-        with pytest.raises(Exception, match="permission denied for schema marketing_internal"):
-            warehouse.fetch(connection, "select * from marketing_internal.segment_rows")
-
-
 def test_a_refused_snapshot_stays_for_inspection_and_the_old_one_goes_on(stores):
     write_scores(stores, DAY_BEFORE, 4, others=4)
     publish.publish_segments(DAY_BEFORE, stores)

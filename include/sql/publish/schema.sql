@@ -177,35 +177,3 @@ as $$
         where s.as_of_date = customer_segments_at.day and s.status = 'published'
     )
 $$;
-
-comment on column marketing.snapshots.status is
-'building: being written; published: the snapshot of its day; superseded: its day was published again, or an earlier
-day was gone back to; rejected: never served';
-comment on column marketing.snapshots.is_kept is 'false: its rows are gone, only this line is left';
-comment on column marketing.snapshots.last_change_id is
-'replaying segment_changes with a greater change_id on this snapshot gives what is current; null: never was current';
-comment on column marketing.segment_changes.change_id is 'rises; the cursor: ask for what is greater than the last';
-comment on column marketing.segment_changes.change is
-'entered; moved: to another segment; updated: same segment, but another strategy, offer, tier, band or the like; left;
-erased: forget this customer';
-comment on column marketing.segment_changes.as_of_date is 'the day of the snapshot that became current';
-comment on column marketing.segment_changes.snapshot_id is 'the snapshot that became current';
-comment on column marketing.segment_history.valid_to is 'the first day on which it was no longer so; null: current';
-comment on column marketing.segment_profiles.customers is 'null: too few to tell';
-comment on column marketing.segment_profiles.sets_apart is
-'the values that are most over-represented: column, value, share here, share of all customers';
-comment on column marketing.segment_profiles.came_from is
-'customers by the segment they had in the snapshot of the day before: segment_id, entered, or few (too few to tell)';
-
--- CRM logins are members of crm_reader; where the role does not exist yet, whoever makes it grants the same.
-do $$
-begin
-    if exists (select from pg_roles where rolname = 'crm_reader') then
-        grant usage on schema marketing to crm_reader;
-        grant select on marketing.customer_segments, marketing.snapshots, marketing.segment_changes,
-        marketing.segment_history, marketing.segment_profiles to crm_reader;
-        revoke execute on function marketing.customer_segments_at(date) from public;
-        grant execute on function marketing.customer_segments_at(date) to crm_reader;
-    end if;
-end
-$$;
