@@ -14,7 +14,8 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
-| compact  | `compaction`         | the files of `raw.*`                   | fewer of them                      |
+| tidy     | `retention`          | `marketing.snapshots`                  | fewer of them                      |
+| tidy     | `compaction`         | the files of `raw.*`                   | fewer of them                      |
 | watch    | `performance`        | old `score.customer_daily`, what came  | `ops.performance`                  |
 | watch    | `drift`              | what models learnt from, and the day   | `ops.drift`                        |
 | watch    | `retrain`            | `ops.performance`, `ops.drift`         | `ops.retrains`; asks for a train   |
@@ -25,14 +26,16 @@ The doors: `warehouse` (databases; `conversion` from what they hand out), `lake`
 
 What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
-and where that goes: `quarantine`, `quality`, `data_docs`. What the features need: `families` (what there is, and the
-dictionary), `purchase_features` (`purchase_model`, `purchase_likelihoods`). What the
-models of the targets need: `examples` (which rows are of when), `preparation` (`selection`), `baselines`, `candidates`,
-`search`, `contest` (which is chosen), `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`), `fairness`,
-`importance`; `model_report` leaves it in MLflow by `pictures` and `model_pictures`. What compare and promote need:
+and where that goes: `quarantine`, and `gate` (`quality`, `data_docs`). What the features need: `families` (what there
+is, and the dictionary), `purchase_features` (`purchase_model`, `purchase_likelihoods`). What the models of the targets
+need: `examples` (which rows are of when), `preparation` (`selection`), `baselines`, `candidates`, `search`, `contest`
+(which is chosen), `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`), `fairness`, `importance`;
+`model_report` leaves it in MLflow by `pictures` and `model_pictures`. What compare and promote need:
 `promotion_rules`. What score needs: `scoring`, `explain` (`tree_shap`), `reasons`, `model_cache`.
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.
+What publish needs: `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed` (what changed),
+`profiles`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

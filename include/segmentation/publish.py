@@ -15,7 +15,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import consent, feed, lake, profiles, settings, snapshot_audit, snapshots, sql, tables, warehouse
+from segmentation import (
+    consent,
+    feed,
+    gate,
+    lake,
+    profiles,
+    settings,
+    snapshot_audit,
+    snapshots,
+    sql,
+    tables,
+    warehouse,
+)
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
@@ -34,7 +46,7 @@ def publish_segments(
 
     :param validation: what the checks before it found, kept with the snapshot.
     :returns: `snapshot_id`, `rows`, `is_current`, and `changes`, how many rows the feed got.
-    :raises validate.GateError: the audit refuses the snapshot, which stays, `rejected`, for inspection.
+    :raises gate.GateError: the audit refuses the snapshot, which stays, `rejected`, for inspection.
     :raises snapshots.DoubledKeyError: a customer occurs twice.
     :raises snapshots.ReadersInTheWayError: a reader's transaction stays open too long; names it. Readers keep what they
         had.
@@ -122,8 +134,6 @@ def _migration(connection, snapshot_id: int, day: dt.date) -> Sequence[tuple[int
 
 def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None) -> None:
     """Keeps what the audit found with the snapshot; a refused one becomes `rejected`."""
-    from segmentation import validate
-
     told = {tables.CUSTOMER_SEGMENTS: {"rows": verdict.rows, "stops": verdict.stops, "warnings": verdict.warnings}}
     warehouse.execute(
         connection,
@@ -132,7 +142,7 @@ def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores,
         "status = case when :is_refused then 'rejected' else status end where snapshot_id = :snapshot_id",
         {"rows": verdict.rows, "told": json.dumps(told), "is_refused": bool(verdict.stops), "snapshot_id": snapshot_id},
     )
-    validate.report([verdict], f"snapshot {snapshot_id}", day, stores, dag_run_id)
+    gate.report([verdict], f"snapshot {snapshot_id}", day, stores, dag_run_id)
 
 
 def _difference(connection, snapshot_id: int, day: dt.date, was: tuple[int, dt.date] | None) -> feed.Part:

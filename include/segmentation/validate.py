@@ -19,14 +19,13 @@ from typing import Any
 import pyarrow as pa
 
 from segmentation import (
-    data_docs,
     engine,
+    gate,
     history,
     incoming,
     judged_rows,
     lake,
     measures,
-    quality,
     row_rules,
     settings,
     suites,
@@ -41,10 +40,6 @@ from segmentation.suites import QUARANTINE, READABLE, STOP, Rule, Suite
 from segmentation.verdict import Verdict
 
 log = logging.getLogger(__name__)
-
-
-class GateError(FinalError):
-    """A table breaks its suite. Says table, rule, how many rows, and example keys; nothing downstream has run."""
 
 
 class DisagreementError(FinalError):
@@ -70,7 +65,7 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
     :param is_reload: rows were staged once more for a day that has passed.
     :returns: `batch`, and for each table `rows`, `accepted`, `quarantined`, `taken_back` and `warnings`; or
         `accepted_batch`, where there was nothing to judge.
-    :raises GateError: with a line per broken rule. Nothing was accepted.
+    :raises gate.GateError: with a line per broken rule. Nothing was accepted.
     :raises lake.MissingDayError: an entity was not staged.
     """
     batch = history.accepted_batch(stores, day)
@@ -85,7 +80,7 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
             raise
         return {"accepted_batch": batch}  # by another run, while this one was at it
     verdicts = [each.verdict for each in judged.values()]
-    report(verdicts, "raw", day, stores, run_id)
+    gate.report(verdicts, "raw", day, stores, run_id)
     parts = {name: _part(tables.ENTITIES[name], each, day, run_id) for name, each in judged.items()}
     batch = history.append(stores, day, parts, is_reload=is_reload)
     return {"batch": batch, "tables": {each.verdict.table: _summary(each) for each in judged.values()}}
@@ -96,7 +91,7 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
 
     :param table: a lake table by day with a suite: `feat.customer_daily` or `score.customer_daily`.
     :returns: `table`, `rows`, `rules` (how many there are) and `warnings`.
-    :raises GateError: with a line per broken rule.
+    :raises gate.GateError: with a line per broken rule.
     :raises lake.MissingDayError: the table's day has not been written.
     """
     path = lake.existing(stores.lake, table, day)
@@ -106,7 +101,7 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     suite = suites.read(table, suites.parameters(day))
     missing = [c for c in dict.fromkeys(c for rule in suite.rows for c in rule.columns) if c not in schema.names]
     if missing:
-        raise GateError(f"{table} of {day}: column {', '.join(missing)} is missing")
+        raise gate.GateError(f"{table} of {day}: column {', '.join(missing)} is missing")
     parents = {parent: _parent_of_day(parent, day, stores) for parent in suite.parents}
     checked = Checked(table, path, suite.key, schema)
     findings = row_rules.find(checked, suite.rows, parents)
@@ -115,27 +110,8 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     profile = measures.of_table(path, schema, _drifting(suite), wanted, _same_table_before(table, day, stores))
     results = verdict.of_rows(findings) + verdict.of_whole(table, suite.whole, profile, findings.rows)
     told = Verdict(table, findings.rows, 0, results)
-    report([told], table, day, stores, run_id)
+    gate.report([told], table, day, stores, run_id)
     return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.warnings}
-
-
-def report(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
-    """Writes results and Data Docs, warns, and stops the run if that is what was found.
-
-    :raises GateError: names each rule of severity `stop` that is broken.
-    """
-    history.ensure_schema(stores.marketing)
-    quality.write(stores.marketing, verdicts, day, run_id)
-    page = data_docs.write(stores, verdicts, day, run_id)
-    for warning in (warning for each in verdicts for warning in each.warnings):
-        log.warning(warning)
-    stops = [stop for each in verdicts for stop in each.stops]
-    if stops:
-        raise GateError(
-            f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:\n"
-            + "\n".join(stops)
-            + f"\nData Docs: {page}"
-        )
 
 
 def _load_great_expectations() -> None:

@@ -6,7 +6,7 @@ import threading
 import pyarrow as pa
 import pytest
 
-from segmentation import lake, publish, settings, snapshots, tables, validate, warehouse
+from segmentation import gate, lake, publish, settings, snapshots, tables, warehouse
 from tests import frames
 
 DAY, DAY_BEFORE = dt.date(2026, 1, 31), dt.date(2026, 1, 30)
@@ -135,7 +135,7 @@ def test_rows_that_got_lost_on_the_way_stop_the_publication(stores, monkeypatch)
     write_scores(stores, DAY, 2)
     load = snapshots.load
     monkeypatch.setattr(snapshots, "load", lambda *args: load(*args) + 1)
-    with pytest.raises(validate.GateError, match="not exactly the rows that were sent have arrived"):
+    with pytest.raises(gate.GateError, match="not exactly the rows that were sent have arrived"):
         publish.publish_segments(DAY, stores)
     assert published(stores) == []
 
@@ -228,7 +228,7 @@ def test_a_refused_snapshot_stays_for_inspection_and_the_old_one_goes_on(stores)
     rows[2] |= {"segment_id": 0}
     rows[3] |= {"segment_name": "another"}
     put_scores(stores, DAY, rows)
-    with pytest.raises(validate.GateError) as refused:
+    with pytest.raises(gate.GateError) as refused:
         publish.publish_segments(DAY, stores)
     for told in (
         "snapshot 2 of 2026-01-31 breaks 6 rules", "no_probabilities are in it: no_probabilities is 1 (at most 0)",

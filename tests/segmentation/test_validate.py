@@ -6,7 +6,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from segmentation import data_docs, history, lake, settings, tables, validate, warehouse
+from segmentation import data_docs, gate, history, lake, settings, tables, validate, warehouse
 from tests import frames
 
 DAY = frames.DAY
@@ -318,7 +318,7 @@ STOPPED = [
 
 @pytest.mark.parametrize(("table", "rows", "message"), STOPPED)
 def test_a_table_that_breaks_a_rule_stops_the_run_and_nothing_is_accepted(stores, table, rows, message):
-    with pytest.raises(validate.GateError, match=message) as caught:
+    with pytest.raises(gate.GateError, match=message) as caught:
         judge(stores, **{**SOUND, "order_items": [], table: rows})
     assert history.accepted_batch(stores, DAY) is None
     assert quarantined(stores, "reason") == []
@@ -329,7 +329,7 @@ def test_a_table_that_breaks_a_rule_stops_the_run_and_nothing_is_accepted(stores
 
 
 def test_a_table_whose_parent_stops_the_run_is_not_checked_against_it(stores):
-    with pytest.raises(validate.GateError, match=r"breaks 1 rule;") as caught:
+    with pytest.raises(gate.GateError, match=r"breaks 1 rule;") as caught:
         judge(stores, **{**SOUND, "customers": []})
     assert "orphan" not in str(caught.value)
 
@@ -350,7 +350,7 @@ def test_vanished_rows_stop_the_run(stores):
     frames.stage(stores, NEXT)
     gone = frames.typed([{"order_id": f"o{n}", "is_deleted": True} for n in range(100)], tables.ORDERS.staged_schema)
     lake.write(stores.lake, tables.ORDERS.staged, NEXT, gone.to_batches(), gone.schema)
-    with pytest.raises(validate.GateError, match=r"too many rows have vanished: 100 of 400 rows, 25\.0% .*example o0"):
+    with pytest.raises(gate.GateError, match=r"too many rows have vanished: 100 of 400 rows, 25\.0% .*example o0"):
         validate.accept_raw(NEXT, stores)
 
 
@@ -419,15 +419,13 @@ def test_sound_scores_pass(stores):
 )
 def test_broken_scores_are_stopped(stores, scores, message):
     write_scores(stores, scores)
-    with pytest.raises(validate.GateError, match=message):
+    with pytest.raises(gate.GateError, match=message):
         validate.validate_table(tables.CUSTOMER_SCORES, DAY, stores)
 
 
 def test_a_missing_column_of_the_features_is_told(stores):
     write_scores(stores, {"a": {}, "b": {}})
-    with pytest.raises(
-        validate.GateError, match=r"feat\.customer_daily of 2026-01-31: column tenure_days, orders_count"
-    ):
+    with pytest.raises(gate.GateError, match=r"feat\.customer_daily of 2026-01-31: column tenure_days, orders_count"):
         validate.validate_table(tables.CUSTOMER_FEATURES, DAY, stores)
 
 

@@ -1,0 +1,36 @@
+"""
+gate: keeps and shows what the rules found, and stops the run if it must not go on.
+"""
+
+import datetime as dt
+import logging
+
+from segmentation import data_docs, history, quality
+from segmentation.errors import FinalError
+from segmentation.settings import Stores
+from segmentation.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+
+class GateError(FinalError):
+    """A table breaks its suite. Says table, rule, how many rows, and example keys; nothing downstream has run."""
+
+
+def report(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
+    """Writes results and Data Docs, warns, and stops the run if that is what was found.
+
+    :raises GateError: names each rule of severity `stop` that is broken.
+    """
+    history.ensure_schema(stores.marketing)
+    quality.write(stores.marketing, verdicts, day, run_id)
+    page = data_docs.write(stores, verdicts, day, run_id)
+    for warning in (warning for each in verdicts for warning in each.warnings):
+        log.warning(warning)
+    stops = [stop for each in verdicts for stop in each.stops]
+    if stops:
+        raise GateError(
+            f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:\n"
+            + "\n".join(stops)
+            + f"\nData Docs: {page}"
+        )
