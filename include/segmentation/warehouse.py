@@ -19,6 +19,7 @@ from typing import Any
 import psycopg2  # noqa: TID251 - the one importer
 import psycopg2.errors  # noqa: TID251 - the one importer
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from segmentation import conversion, sql
@@ -327,13 +328,17 @@ def _printable(table: pa.Table) -> pa.Table:
     """Columns that Arrow's CSV writer cannot print, as text that Postgres reads."""
     for index, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
-            texts = [None if value is None else _array_literal(value) for value in table.column(index).to_pylist()]
-            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+            table = table.set_column(index, field.name, _array_literals(table.column(index).combine_chunks()))
         elif pa.types.is_dictionary(field.type):
             table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
     return table
 
 
-def _array_literal(values: Sequence[Any]) -> str:
-    quoted = ("null" if v is None else '"' + str(v).replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
-    return "{" + ",".join(quoted) + "}"
+def _array_literals(lists: pa.ListArray) -> pa.Array:
+    """Lists of text as Postgres prints arrays, `{"a","b"}`, with every value in quotes, so that none means anything."""
+    values = lists.values.cast(pa.string())
+    for special in ("\\", '"'):
+        values = pc.replace_substring(values, special, "\\" + special)
+    quoted = pc.fill_null(pc.binary_join_element_wise('"', values, '"', ""), "null")
+    joined = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, quoted), ",")
+    return pc.if_else(lists.is_valid(), pc.binary_join_element_wise("{", joined, "}", ""), pa.scalar(None, pa.string()))

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from segmentation import warehouse
 
@@ -78,3 +80,14 @@ def test_a_reader_that_stops_early_is_no_error(warehouse_dsn):
 def test_only_plain_names_are_put_into_statements(name):
     with pytest.raises(ValueError, match="not a table or column name"):
         warehouse.identifier(name)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lists=st.lists(st.none() | st.lists(st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8")))))
+def test_lists_arrive_as_they_were(warehouse_dsn, lists):
+    rows = pa.table({"n": range(len(lists) + 3), "words": pa.array([["cut"], None, [], *lists], pa.list_(pa.string()))})
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.run_script(connection, "drop table if exists lists; create table lists (n bigint, words text[])")
+        warehouse.copy_in(connection, "lists", [rows.slice(1)], ["n", "words"])
+        found = warehouse.fetch(connection, "select words from lists order by n")
+    assert [words for (words,) in found] == [None, [], *lists]
