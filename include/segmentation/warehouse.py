@@ -14,6 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2  # noqa: TID251 - the one importer
@@ -188,16 +189,29 @@ def copy_in(
     statement = f"copy {identifier(table)} ({names}) from stdin (format csv{', freeze' if is_new else ''})"
     rows = 0
     with connection.cursor() as cursor:
-        for batch in batches:
-            part = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
-            part = _printable(part.select(list(columns)))
-            for piece in part.to_batches(max_chunksize=100_000):
-                buffer = io.BytesIO()
-                pyarrow.csv.write_csv(piece, buffer, pyarrow.csv.WriteOptions(include_header=False))
-                buffer.seek(0)
-                cursor.copy_expert(statement, buffer, size=COPY_BYTES)
-                rows += piece.num_rows
+        for printed, count in _ahead(_printed(batches, list(columns))):
+            cursor.copy_expert(statement, io.BytesIO(printed), size=COPY_BYTES)
+            rows += count
     return rows
+
+
+def _printed(batches: Iterable[pa.RecordBatch | pa.Table], columns: list[str]) -> Iterator[tuple[bytes, int]]:
+    """Pieces of CSV, and the rows of each."""
+    for batch in batches:
+        part = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
+        for piece in _printable(part.select(columns)).to_batches(max_chunksize=100_000):
+            buffer = io.BytesIO()
+            pyarrow.csv.write_csv(piece, buffer, pyarrow.csv.WriteOptions(include_header=False))
+            yield buffer.getvalue(), piece.num_rows
+
+
+def _ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The same items; a thread makes the next one while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def stream(source: Source, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -91,3 +91,34 @@ def test_lists_arrive_as_they_were(warehouse_dsn, lists):
         warehouse.copy_in(connection, "lists", [rows.slice(1)], ["n", "words"])
         found = warehouse.fetch(connection, "select words from lists order by n")
     assert [words for (words,) in found] == [None, [], *lists]
+
+
+def test_what_goes_wrong_while_rows_are_made_is_told_as_it_is_and_leaves_nothing(warehouse_dsn):
+    def batches():
+        for n in range(5):
+            yield pa.record_batch({"n": pa.array(range(150_000))})
+            if n == 3:
+                raise LookupError("the file is gone")
+
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.run_script(connection, "create table numbers (n bigint)")
+    with pytest.raises(LookupError, match="the file is gone"), warehouse.connect(warehouse_dsn) as connection:
+        warehouse.copy_in(connection, "numbers", batches(), ["n"])
+    with warehouse.connect(warehouse_dsn) as connection:
+        assert warehouse.fetch(connection, "select count(*) from numbers") == [(0,)]
+        assert warehouse.copy_in(connection, "numbers", [], ["n"]) == 0
+
+
+def test_a_database_that_refuses_rows_ends_the_printing(warehouse_dsn):
+    made = []
+
+    def batches():
+        for n in range(1000):
+            made.append(n)
+            yield pa.record_batch({"n": pa.array([n] * 100_000)})
+
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.run_script(connection, "create table small (n smallint check (n < 3))")
+    with pytest.raises(Exception, match="violates check constraint"), warehouse.connect(warehouse_dsn) as connection:
+        warehouse.copy_in(connection, "small", batches(), ["n"])
+    assert len(made) < 20
