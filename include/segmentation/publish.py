@@ -52,26 +52,26 @@ def publish_segments(
         had.
     """
     config = settings.load().publish
-    with snapshots.only_publisher(stores.marketing):
-        _clear_unfinished(stores.marketing, day)
+    with snapshots.only_publisher(stores.marketing) as connection:
+        snapshots.clear_unfinished(stores.marketing, day)
+        feed.clear_unfinished(connection)
         snapshot_id = snapshots.open_snapshot(stores.marketing, day, validation, dag_run_id)
         agreed = consent.of_day(day, stores)
         sent = snapshots.load(stores.marketing, snapshot_id, _consenting(stores, day, agreed.withdrawn))
-        with warehouse.connect(stores.marketing, autocommit=True) as connection:
-            was = snapshots.current(connection)
-            migration = _migration(connection, snapshot_id, day)
-            verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
-            _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
-            told = profiles.of_snapshot(connection, config.smallest_group, migration)
-            is_current = was is None or day >= was[1]
-            part = _difference(connection, snapshot_id, day, was) if is_current else None
-            snapshots.attach(stores.marketing, snapshot_id)
-            snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
-            with warehouse.transaction(connection):
-                profiles.write(connection, snapshot_id, told)
-                _supersede(connection, day, snapshot_id)
-                if part is not None:
-                    _move(connection, feed.PUBLISH, part, snapshot_id, day, was)
+        was = snapshots.current(connection)
+        migration = _migration(connection, snapshot_id, day)
+        verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
+        _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
+        told = profiles.of_snapshot(connection, config.smallest_group, migration)
+        is_current = was is None or day >= was[1]
+        part = _difference(connection, snapshot_id, day, was) if is_current else None
+        snapshots.attach(stores.marketing, snapshot_id)
+        snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
+        with warehouse.transaction(connection):
+            profiles.write(connection, snapshot_id, told)
+            _supersede(connection, day, snapshot_id)
+            if part is not None:
+                _move(connection, feed.PUBLISH, part, snapshot_id, day, was)
     return {
         "snapshot_id": snapshot_id,
         "rows": sent,
@@ -87,10 +87,7 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
     :returns: `snapshot_id`, `as_of_date`, and `changes`, how many rows the feed got.
     :raises NoSuchSnapshotError: names the snapshots that can be gone back to.
     """
-    with (
-        snapshots.only_publisher(stores.marketing),
-        warehouse.connect(stores.marketing, autocommit=True) as connection,
-    ):
+    with snapshots.only_publisher(stores.marketing) as connection:
         day = _day_of_kept(connection, snapshot_id)
         was = snapshots.current(connection)
         if was and was[0] == snapshot_id:
@@ -106,12 +103,6 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
             _supersede(connection, day, snapshot_id)
             _move(connection, feed.ROLL_BACK, part, snapshot_id, day, was)
     return {"snapshot_id": snapshot_id, "as_of_date": f"{day}", "changes": part.last - part.first + 1}
-
-
-def _clear_unfinished(dsn: str, day: dt.date) -> None:
-    snapshots.clear_unfinished(dsn, day)
-    with warehouse.connect(dsn) as connection:
-        feed.clear_unfinished(connection)
 
 
 def _consenting(stores: Stores, day: dt.date, withdrawn: pa.Array) -> Iterator[pa.RecordBatch]:

@@ -23,10 +23,7 @@ def drop_old_snapshots(now: dt.datetime, stores: Stores) -> dict[str, int]:
     :returns: `snapshots` and `feed_parts`: how many were dropped.
     """
     config = settings.load().publish
-    with (
-        snapshots.only_publisher(stores.marketing),
-        warehouse.connect(stores.marketing, autocommit=True) as connection,
-    ):
+    with snapshots.only_publisher(stores.marketing) as connection:
         old = warehouse.fetch(
             connection,
             sql.read("publish", "expired_snapshots"),

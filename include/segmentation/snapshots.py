@@ -40,12 +40,16 @@ class ReadersInTheWayError(RuntimeError):
 
 
 @contextlib.contextmanager
-def only_publisher(dsn: str) -> Iterator[None]:
-    """Nobody else publishes, goes back, erases or drops snapshots while the block runs; it waits for its turn."""
+def only_publisher(dsn: str) -> Iterator[Any]:
+    """A connection on autocommit; nobody else publishes, goes back or drops snapshots as long as it is open.
+
+    What moves the current snapshot goes through this very connection: if the process is killed, its lock stays until
+    the database has ended what was under way, so that the next one never meets a transaction that may still commit.
+    """
     ensure_schema(dsn)
-    with warehouse.connect(dsn, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
-        yield
+    with warehouse.connect(dsn, autocommit=True) as connection:
+        warehouse.execute(connection, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
+        yield connection
 
 
 def ensure_schema(dsn: str) -> None:

@@ -1,0 +1,123 @@
+"""What CRMs use: SQLAlchemy, and the example in docs/ that follows the feed into another database."""
+
+import datetime as dt
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from segmentation import publish, retention, settings, warehouse
+from tests.segmentation.test_feed import FIRST, write
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "follow_feed.py"
+COLUMNS = "customer_id, segment_id, segment_name, value_tier, strategy_id"
+ANY_MIGRATION = settings.Gates(
+    rules={"marketing.customer_segments: too many customers have moved to another segment": {"max_value": 1}}
+)
+
+
+@pytest.fixture(autouse=True)
+def _any_migration(monkeypatch):
+    config = settings.Settings(gates=ANY_MIGRATION, publish=settings.Publish(keep_days=1, keep_changes_days=1))
+    monkeypatch.setattr(settings, "load", lambda: config)
+
+
+def members(draw, customers):
+    chosen = draw.sample(range(customers), int(customers * 0.9))
+    return {f"c{n}": (draw.randint(1, 3), draw.choice(["high", "low"]), draw.choice([None, "x"])) for n in chosen}
+
+
+def publish_day(stores, number, draw, customers=400):
+    write(stores, FIRST + dt.timedelta(days=number), members(draw, customers))
+    return publish.publish_segments(FIRST + dt.timedelta(days=number), stores)
+
+
+def follow(stores, target):
+    """Starts the example; its output is read by whoever waits."""
+    url = stores.marketing.replace("postgresql://", "postgresql+psycopg2://")
+    command = [sys.executable, str(EXAMPLE), url, f"sqlite:///{target}"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def followed(stores, target):
+    process = follow(stores, target)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return said
+
+
+def copied(target):
+    with sqlite3.connect(target) as copy:
+        return sorted(copy.execute(f"select {COLUMNS} from customer_segments"), key=str)
+
+
+def current(stores):
+    with warehouse.connect(stores.marketing) as connection:
+        query = f"select {COLUMNS} from marketing.customer_segments"
+        return sorted(warehouse.fetch(connection, query), key=str)
+
+
+def test_the_example_copies_once_then_follows_whatever_is_published_or_gone_back_to(stores, tmp_path):
+    draw, target = random.Random(3), tmp_path / "crm.db"
+    publish_day(stores, 0, draw)
+    assert "copied whole" in followed(stores, target)
+    assert copied(target) == current(stores)
+    for number in (1, 2, 2):
+        publish_day(stores, number, draw)
+    said = followed(stores, target)
+    assert "copied whole" not in said
+    assert copied(target) == current(stores)
+    publish.roll_back_segments(2, stores)
+    assert "copied whole" not in followed(stores, target)
+    assert copied(target) == current(stores)
+    assert followed(stores, target).count("\n") == 1
+
+
+def test_the_example_copies_anew_after_a_sleep_longer_than_the_feed_is_kept(stores, tmp_path):
+    draw, target = random.Random(4), tmp_path / "crm.db"
+    publish_day(stores, 0, draw)
+    followed(stores, target)
+    for number in (1, 2, 3):
+        publish_day(stores, number, draw)
+    retention.drop_old_snapshots(dt.datetime.now(dt.UTC) + dt.timedelta(days=30), stores)
+    assert "copied whole" in followed(stores, target)
+    assert copied(target) == current(stores)
+
+
+def test_the_example_survives_being_killed_at_any_moment(stores, tmp_path):
+    draw, target, killed = random.Random(5), tmp_path / "crm.db", 0
+    publish_day(stores, 0, draw, customers=20_000)
+    begun = time.monotonic()
+    followed(stores, tmp_path / "another.db")
+    usual = time.monotonic() - begun
+    for number in range(4):
+        publish_day(stores, number, draw, customers=20_000)
+        for _ in range(5):
+            process = follow(stores, target)
+            time.sleep(usual * draw.uniform(0.2, 0.9))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            killed += process.returncode == -signal.SIGKILL
+        followed(stores, target)
+        assert copied(target) == current(stores)
+    assert killed >= 8
+
+
+def test_sqlalchemy_reads_every_relation(stores):
+    publish_day(stores, 0, random.Random(6))
+    engine = sa.create_engine(stores.marketing.replace("postgresql://", "postgresql+psycopg2://"))
+    tables = sa.MetaData()
+    tables.reflect(engine, schema="marketing", views=True)
+    assert set(tables.tables) == {
+        "marketing.customer_segments", "marketing.segment_changes", "marketing.segment_history",
+        "marketing.segment_profiles", "marketing.snapshots",
+    }  # fmt: skip
+    with engine.connect() as connection:
+        for table in tables.tables.values():
+            assert connection.execute(sa.select(table).limit(1)).first() is not None
