@@ -14,6 +14,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
+| request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | tidy     | `retention`          | `marketing.snapshots`                  | fewer of them                      |
 | tidy     | `compaction`         | the files of `raw.*`                   | fewer of them                      |
 | watch    | `performance`        | old `score.customer_daily`, what came  | `ops.performance`                  |

@@ -11,14 +11,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = {
     f"{dag_id}.py": {dag_id}
-    for dag_id in ("roll_back_model", "roll_back_segments", "segment_customers_daily", "train_models_weekly")
+    for dag_id in (
+        "export_segment",
+        "roll_back_model",
+        "roll_back_segments",
+        "segment_customers_daily",
+        "train_models_weekly",
+    )
 }
 TAGS = {
+    "export_segment": "on request",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
     "segment_customers_daily": "daily",
     "train_models_weekly": "weekly",
 }
+DAGS = {f"{dag_id}.py": {dag_id} for dag_id in TAGS}
 EDGES = {
     "segment_customers_daily": {
         "extract": {"validate_raw"},
@@ -48,6 +56,7 @@ EDGES = {
         "decide": {"promote"},
         "promote": set(),
     },
+    "export_segment": {"export": set()},
     "roll_back_model": {"roll_back": set()},
     "roll_back_segments": {"roll_back": set()},
 }
@@ -176,6 +185,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     assert schedules == {
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
+        "export_segment": None,
         "roll_back_model": None,
         "roll_back_segments": None,
     }

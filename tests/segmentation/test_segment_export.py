@@ -1,0 +1,80 @@
+"""A file tells of a segment's customers, but of no few of them by what they have in common."""
+
+import datetime as dt
+
+import pandas as pd
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segmentation import publish, segment_export
+from tests.segmentation.test_publish import put_scores
+
+DAY = dt.date(2026, 1, 31)
+NOW = dt.datetime(2026, 1, 31, 5, tzinfo=dt.UTC)
+ROWS = st.lists(
+    st.fixed_dictionaries({"a": st.sampled_from("xy"), "b": st.none() | st.sampled_from("pqr"), "c": st.booleans()}),
+    min_size=12,
+    max_size=60,
+)
+
+
+@given(rows=ROWS, smallest=st.integers(1, 12))
+@settings(deadline=None)
+def test_every_combination_that_occurs_is_that_of_enough_rows(rows, smallest):
+    frame = pd.DataFrame(rows).assign(n=range(len(rows)))
+    told = segment_export.k_anonymous(frame, ["a", "b", "c"], smallest)
+    groups = told.groupby(["a", "b", "c"], dropna=False).size()
+    assert groups.min() >= smallest
+    assert list(told["n"]) == list(range(len(rows)))
+    for name in "abc":  # nothing is told that is not so
+        said = told[name].notna()
+        assert (told.loc[said, name] == frame.loc[said, name]).all()
+
+
+def test_what_is_common_enough_is_told_whole():
+    frame = pd.DataFrame({"a": ["x"] * 5 + ["y"] * 5, "b": ["p"] * 10})
+    pd.testing.assert_frame_equal(segment_export.k_anonymous(frame, ["a", "b"], 5), frame.astype(object))
+
+
+@pytest.fixture
+def shop(stores):
+    rows = [
+        {"customer_id": f"c{n:02d}", "as_of_date": DAY, "segment_id": 1 + (n >= 40), "segment_name": f"s{n // 40}",
+         "lifecycle_stage": "active" if n % 20 else "new", "value_tier": "high" if n < 20 else "low",
+         "expected_spend_90d": 12.34, "purchase_probability_30d": 0.5, "scored_at": NOW, "model_versions": "{}",
+         "reasons": ["bought 7 days ago"]}
+        for n in range(45)
+    ]  # fmt: skip
+    put_scores(stores, DAY, rows)
+    publish.publish_segments(DAY, stores)
+    return stores
+
+
+@pytest.mark.parametrize("kind", segment_export.FORMATS)
+def test_a_segment_as_a_file(shop, kind):
+    told = segment_export.export_segment(1, kind, shop)  # two are alone with their stage: 19 others keep them company
+    assert told == {
+        "path": f"{shop.lake}/exports/2026-01-31/segment_1.{kind}",
+        "rows": 40,
+        "emptied": 21,
+    }
+    read = pyarrow.csv.read_csv if kind == "csv" else pyarrow.parquet.read_table
+    table = read(told["path"])
+    assert table.column_names == ["customer_id", "as_of_date", "segment_id", *segment_export.COLUMNS]
+    frame = table.to_pandas()
+    assert list(frame["customer_id"]) == [f"c{n:02d}" for n in range(40)]
+    assert frame["lifecycle_stage"].replace("", None).isna().sum() == 21
+
+
+def test_too_small_a_segment_is_refused(shop):
+    for segment, customers in ((2, 5), (9, 0)):
+        with pytest.raises(segment_export.SmallGroupError, match=f"segment {segment} has {customers} customers in"):
+            segment_export.export_segment(segment, "csv", shop)
+
+
+def test_another_kind_of_file_is_refused(shop):
+    with pytest.raises(ValueError, match=r"csv or parquet, not as '../x'"):
+        segment_export.export_segment(1, "../x", shop)
