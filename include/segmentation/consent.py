@@ -29,10 +29,18 @@ def of_day(day: dt.date, stores: Stores) -> Consent:
     """
     inputs = {
         tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name),
-        tables.CUSTOMER_SCORES: lake.existing(stores.lake, tables.CUSTOMER_SCORES, day),
         tables.CUSTOMER_FEATURES: lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day),
     }
-    withdrawn = engine.table_of(engine.query(sql.read("consent", "withdrawn"), inputs))
     eligible = engine.table_of(engine.query(sql.read("consent", "eligible"), inputs))
-    ids = withdrawn["customer_id"].combine_chunks().cast(pa.string())
-    return Consent(ids, eligible["customers"][0].as_py())
+    scored = lake.existing(stores.lake, tables.CUSTOMER_SCORES, day)
+    return Consent(withdrawn(scored, stores), eligible["customers"][0].as_py())
+
+
+def withdrawn(customers: engine.Input, stores: Stores) -> pa.Array:
+    """Those of some customers, a table with `customer_id`, who do not consent now, or are gone: text."""
+    inputs = {
+        tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name),
+        tables.CUSTOMER_SCORES: customers,
+    }
+    found = engine.table_of(engine.query(sql.read("consent", "withdrawn"), inputs))
+    return found["customer_id"].combine_chunks().cast(pa.string())

@@ -82,7 +82,8 @@ def publish_segments(
 
 def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
     """Makes a kept snapshot current at once; published ones of later days become `superseded`. Going back twice changes
-    nothing more. The next day that is published becomes current as ever.
+    nothing more. The next day that is published becomes current as ever. Who has withdrawn the consent to profiling
+    since is taken out of the snapshot before.
 
     :returns: `snapshot_id`, `as_of_date`, and `changes`, how many rows the feed got.
     :raises NoSuchSnapshotError: names the snapshots that can be gone back to.
@@ -93,6 +94,7 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
         if was and was[0] == snapshot_id:
             return {"snapshot_id": snapshot_id, "as_of_date": f"{day}", "changes": 0}
         feed.clear_unfinished(connection)
+        _take_out_withdrawn(connection, snapshot_id, stores)
         part = _difference(connection, snapshot_id, day, was)
         with warehouse.transaction(connection):
             warehouse.execute(
@@ -165,6 +167,26 @@ def _move(
     feed.attach(connection, part, kind, snapshot_id, was[0] if was else None, day)
     feed.write_history(connection, day, was[1] if was else None)
     warehouse.execute(connection, sql.read("publish", "current_snapshot"))
+
+
+def _take_out_withdrawn(connection, snapshot_id: int, stores: Stores) -> None:
+    name = snapshots.partition(snapshot_id)
+    schema = pa.schema([("customer_id", pa.string())])
+    rows = warehouse.stream(stores.marketing, f"select customer_id from {name}", schema)  # noqa: S608 - a quoted name
+    withdrawn = consent.withdrawn(pa.Table.from_batches(rows, schema), stores)
+    if len(withdrawn):
+        with warehouse.transaction(connection):
+            warehouse.execute(
+                connection,
+                f"delete from {name} where customer_id = any(:ids)",  # noqa: S608 - a quoted name
+                {"ids": withdrawn.to_pylist()},
+            )
+            warehouse.execute(
+                connection,
+                f"update marketing.snapshots set row_count = (select count(*) from {name}) "  # noqa: S608 - a quoted name
+                "where snapshot_id = :id",
+                {"id": snapshot_id},
+            )
 
 
 def _day_of_kept(connection, snapshot_id: int) -> dt.date:

@@ -162,6 +162,23 @@ def test_who_has_withdrawn_since_the_day_was_scored_leaves(stores):
     assert fetch(stores, feed) == [("b", "left")]
 
 
+def test_going_back_does_not_bring_back_who_has_withdrawn(stores):
+    write(stores, FIRST, {"a": (1, "low", None), "b": (2, "low", None), "c": (2, "low", None)})
+    publish.publish_segments(FIRST, stores)
+    write(stores, FIRST + dt.timedelta(days=1), {"a": (1, "low", None), "c": (3, "low", None)})
+    rows = publish.lake.read(stores.lake, "score.customer_daily", FIRST + dt.timedelta(days=1)).to_pylist()
+    put_scores(stores, FIRST + dt.timedelta(days=1), [*rows, {**rows[0], "customer_id": "b"}], consenting=["a", "c"])
+    publish.publish_segments(FIRST + dt.timedelta(days=1), stores)
+    assert publish.roll_back_segments(1, stores)["changes"] == 1
+    assert fetch(stores, "select customer_id, segment_id from marketing.customer_segments order by 1") == [
+        ("a", 1), ("c", 2)
+    ]  # fmt: skip
+    assert fetch(stores, "select row_count from marketing.snapshots where snapshot_id = 1") == [(2,)]
+    assert fetch(stores, "select customer_id from marketing.segment_history where valid_to is null order by 1") == [
+        ("a",), ("c",)
+    ]  # fmt: skip
+
+
 def test_a_snapshot_that_is_not_there_or_was_refused_cannot_be_gone_back_to(stores):
     write(stores, FIRST, {"a": (1, "low", None)})
     publish.publish_segments(FIRST, stores)
