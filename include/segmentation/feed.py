@@ -25,6 +25,11 @@ class Part:
     last: int
 
 
+def has_begun(connection) -> bool:
+    """Whether the feed knows what is current; not so where a version of before the feed has published it."""
+    return bool(warehouse.fetch(connection, "select 1 from marketing_internal.publications limit 1"))
+
+
 def prepare(connection, snapshot_id: int, day: dt.date) -> Part:
     """Finds what changes if a snapshot becomes current, as temporary table `changed`, and writes it for the feed.
 

@@ -64,6 +64,7 @@ def publish_segments(
         _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
         told = profiles.of_snapshot(connection, config.smallest_group, migration)
         is_current = was is None or day >= was[1]
+        was = was if feed.has_begun(connection) else None
         part = _difference(connection, snapshot_id, day, was) if is_current else None
         snapshots.attach(stores.marketing, snapshot_id)
         snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
@@ -94,6 +95,7 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
         if was and was[0] == snapshot_id:
             return {"snapshot_id": snapshot_id, "as_of_date": f"{day}", "changes": 0}
         feed.clear_unfinished(connection)
+        was = was if feed.has_begun(connection) else None
         _take_out_withdrawn(connection, snapshot_id, stores)
         part = _difference(connection, snapshot_id, day, was)
         with warehouse.transaction(connection):

@@ -162,6 +162,26 @@ def test_who_has_withdrawn_since_the_day_was_scored_leaves(stores):
     assert fetch(stores, feed) == [("b", "left")]
 
 
+def test_what_a_version_of_before_the_feed_has_published_is_told_whole(stores):
+    members = {"a": (1, "low", None), "b": (2, "low", None)}
+    write(stores, FIRST, members)
+    publish.publish_segments(FIRST, stores)
+    with warehouse.connect(stores.marketing) as connection:  # as such a version left it
+        warehouse.run_script(
+            connection,
+            "drop table marketing_internal.change_rows_1; delete from marketing_internal.publications; "
+            "delete from marketing.segment_history; update marketing.snapshots set last_change_id = null",
+        )
+    write(stores, FIRST + dt.timedelta(days=1), members)
+    assert publish.publish_segments(FIRST + dt.timedelta(days=1), stores)["changes"] == 2
+    assert fetch(stores, "select customer_id, change from marketing.segment_changes order by 1") == [
+        ("a", "entered"), ("b", "entered")
+    ]  # fmt: skip
+    assert fetch(stores, "select count(*) from marketing.segment_history where valid_to is null") == [(2,)]
+    publish.roll_back_segments(1, stores)
+    assert fetch(stores, "select count(*), max(valid_from) from marketing.segment_history") == [(2, FIRST)]
+
+
 def test_going_back_does_not_bring_back_who_has_withdrawn(stores):
     write(stores, FIRST, {"a": (1, "low", None), "b": (2, "low", None), "c": (2, "low", None)})
     publish.publish_segments(FIRST, stores)
