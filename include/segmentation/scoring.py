@@ -157,7 +157,7 @@ def score_batch(
     for model, score in scores.items():
         bands = champions.targets[model][2].get("bands")
         columns |= _published(tables.TARGETS[model], score, bands, config)
-    if tables.SPEND.model not in champions.targets:
+    if tables.SPEND.model not in champions.targets and _FALLBACK in features:  # compare reads what models take only
         columns |= _published(
             tables.SPEND, features[_FALLBACK].to_numpy(dtype="float64", na_value=np.nan), None, config
         )
