@@ -35,11 +35,7 @@ def contract(dsn: str) -> str:
         for relation in RELATIONS:
             about = "select obj_description(to_regclass('marketing.' || :relation), 'pg_class')"
             [(told,)] = warehouse.fetch(connection, about, {"relation": relation})
-            lines = [
-                f"\n## marketing.{relation}\n\n{_sentence(told)}\n",
-                "| column | type | meaning |",
-                "|---|---|---|",
-            ]
+            lines = [f"\n## marketing.{relation}\n\n{_sentence(told)}\n", *_TABLE]
             for name, kind, meaning in warehouse.fetch(connection, _COLUMNS, {"relation": relation}):
                 lines.append(f"| `{name}` | {kind} | {_cell(meaning)} |")
             parts.append("\n".join(lines) + "\n")

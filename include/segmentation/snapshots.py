@@ -77,7 +77,7 @@ def clear_unfinished(dsn: str, day: dt.date) -> None:
         )
         for (snapshot_id,) in left:
             name = f"{tables.SEGMENT_ROWS}_{snapshot_id}"
-            if is_loose(connection, name):
+            if _is_loose(connection, name):
                 warehouse.run_script(connection, f"drop table {partition(snapshot_id)}")
             warehouse.execute(
                 connection,
@@ -86,7 +86,7 @@ def clear_unfinished(dsn: str, day: dt.date) -> None:
             )
 
 
-def is_loose(connection, table: str) -> bool:
+def _is_loose(connection, table: str) -> bool:
     """Whether a table is there and is no partition of another."""
     loose = "select 1 from pg_class where oid = to_regclass(:name) and not relispartition"
     return bool(warehouse.fetch(connection, loose, {"name": table}))
