@@ -56,6 +56,10 @@ class Verdict:
         """What somebody should look at, in words."""
         return [in_words(self.table, r) for r in self.results if not r.is_met and r.rule.severity == WARN]
 
+    def summary(self, severity: str) -> list[str]:
+        """What broke of the rules of a severity, in words that name no row: for what others may read."""
+        return [without_keys(self.table, r) for r in self.results if not r.is_met and r.rule.severity == severity]
+
 
 def of_rows(findings: Findings) -> list[Result]:
     """The results of the rules that look at each row."""
@@ -109,9 +113,14 @@ def in_words(table: str, result: Result) -> str:
     """A result as a sentence: table, rule, how many, and three keys."""
     keys = [str(key) for key in result.examples[:EXAMPLES]]
     examples = f", for example {', '.join(keys)}" if keys else ""
+    return without_keys(table, result) + examples
+
+
+def without_keys(table: str, result: Result) -> str:
+    """A result as a sentence that tells of no single row."""
     if result.scope == TABLE:
-        return f"{table}: {result.rule.name}: {result.remark}{examples}"
-    return f"{table}: {result.rule.name}: {result.broken:,} of {result.rows:,} rows{examples}"
+        return f"{table}: {result.rule.name}: {result.remark}"
+    return f"{table}: {result.rule.name}: {result.broken:,} of {result.rows:,} rows"
 
 
 def _measured(rule: Rule, profile: Profile) -> str:
