@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model psql warehouse-url test lint lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model export-customer erase-customer psql warehouse-url test lint lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -14,6 +14,7 @@ override export DAYS := $(value DAYS)
 override export SEED := $(value SEED)
 override export MODEL := $(value MODEL)
 override export VERSION := $(value VERSION)
+override export ID := $(value ID)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -46,6 +47,12 @@ rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
 
 rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
 	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"
+
+export-customer: installed  ## write all that is kept of a person to a file: ID=<customer_id>
+	@$(LOCAL) export-customer --id="$$ID"
+
+erase-customer: installed  ## forget a person, everywhere: ID=<customer_id>
+	@$(LOCAL) erase-customer --id="$$ID"
 
 psql: installed  ## a prompt in the warehouse; ARGS='-c "select 1"' for one statement
 	@$(LOCAL) psql -- $(ARGS)

@@ -84,7 +84,7 @@ def demo(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> None:
     from local.airflow_api import Airflow
-    from local.demo import run_dag
+    from local.runs import run_dag
     from local.stack import Stack
 
     addresses = Stack().addresses()
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
 
 def rollback(options: argparse.Namespace) -> None:
     from local.airflow_api import Airflow
-    from local.demo import roll_back_segments
+    from local.runs import roll_back_segments
     from local.stack import Stack
 
     addresses = Stack().addresses()
@@ -102,11 +102,29 @@ def rollback(options: argparse.Namespace) -> None:
 
 def rollback_model(options: argparse.Namespace) -> None:
     from local.airflow_api import Airflow
-    from local.demo import roll_back
+    from local.runs import roll_back
     from local.stack import Stack
 
     addresses = Stack().addresses()
     roll_back(Airflow(addresses.airflow, addresses.admin_password), options.model, options.version)
+
+
+def erase_customer(options: argparse.Namespace) -> None:
+    from local.airflow_api import Airflow
+    from local.runs import erase_customer
+    from local.stack import Stack
+
+    addresses = Stack().addresses()
+    erase_customer(Airflow(addresses.airflow, addresses.admin_password), addresses, options.id)
+
+
+def export_customer(options: argparse.Namespace) -> None:
+    from local.airflow_api import Airflow
+    from local.runs import export_customer
+    from local.stack import Stack
+
+    addresses = Stack().addresses()
+    export_customer(Airflow(addresses.airflow, addresses.admin_password), options.id)
 
 
 def psql(options: argparse.Namespace) -> None:
@@ -157,6 +175,13 @@ def a_version(text: str) -> str | None:
     if text and not re.fullmatch(r"[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"VERSION must be a version's number, not {text!r}")
     return text or None
+
+
+def a_customer(text: str) -> str:
+    """Argument type: a customer's id, which may be any text."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("ID is missing: ID=<customer_id>")
+    return text
 
 
 def a_number(text: str) -> int:
@@ -237,6 +262,10 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--model", type=a_model, required=True)
     part.add_argument("--version", type=a_version)
     part.set_defaults(command=rollback_model)
+    for name, command in (("erase-customer", erase_customer), ("export-customer", export_customer)):
+        part = commands.add_parser(name)
+        part.add_argument("--id", type=a_customer, required=True)
+        part.set_defaults(command=command)
     part = commands.add_parser("psql")
     part.add_argument("arguments", nargs="*", help="for psql; after a -- of their own")
     part.set_defaults(command=psql)

@@ -6,26 +6,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from local import airflow_api, load, progress, reset
+from local import load, progress, reset
 from local.airflow_api import Airflow
 from local.errors import StackError
-from local.follow import RunResult, follow
+from local.runs import console, run_dag
 from local.stack import Addresses, Stack
 
 SEGMENTS_SQL = Path(__file__).with_name("sql") / "segments.sql"
 DAGS = ("train_models_weekly", "segment_customers_daily")
-# The task of a DAG whose answer, in words per model, is worth reading at its end
-TELLING = {"train_models_weekly": "promote", "roll_back_model": "roll_back", "roll_back_segments": "roll_back"}
-
-# Where there is no terminal, rich would squeeze tables into 80 columns.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
 def demo(stack: Stack, data: str | None) -> None:
@@ -64,51 +57,6 @@ def fill(stack: Stack, data: str | None) -> load.Report:
     console.print(f"  day after the last order: {report.day}")
     reset.forget_previous_shop(stack, console.print)
     return report
-
-
-def run_dag(airflow: Airflow, dag_id: str, day: date, conf: dict[str, object]) -> RunResult:
-    """Run a DAG for a day and show it until it ends.
-
-    :raises StackError: it failed; the message holds the tasks that caused it, with their errors.
-    """
-    run = airflow_api.start(airflow, dag_id, day, conf, console.print)
-    try:
-        return _watched(airflow, run)
-    except KeyboardInterrupt:
-        console.print(f"\nThe run goes on in Airflow: {airflow.page_of(run)}\nThe same command follows it again.")
-        raise
-
-
-def roll_back(airflow: Airflow, model: str, version: str | None) -> RunResult:
-    """Put an earlier version of a model back into use, or of `all`, and show what was done.
-
-    :param version: None: the one before the champion.
-    :raises StackError: there is no such model or version, or nothing to go back to; nothing was changed.
-    """
-    return _watched(airflow, airflow_api.request(airflow, "roll_back_model", {"model": model, "version": version}))
-
-
-def roll_back_segments(airflow: Airflow, snapshot: int) -> RunResult:
-    """Have `marketing.customer_segments` show an earlier snapshot, and say what that changed.
-
-    :raises StackError: there is no such kept snapshot; nothing was changed.
-    """
-    return _watched(airflow, airflow_api.request(airflow, "roll_back_segments", {"snapshot_id": snapshot}))
-
-
-def _watched(airflow: Airflow, run: airflow_api.Run) -> RunResult:
-    result = follow(airflow, run, console.print)
-    if not result.is_success:
-        causes = "\n".join(str(failure) for failure in result.failures)
-        raise StackError(
-            f"{run.name} ended as {result.state} after {result.seconds:.1f} s: {airflow.page_of(run)}\n"
-            + (causes or "No task failed by itself; the page shows what became of each.")
-        )
-    console.print(f"{run.name}: success in {result.seconds:.1f} s")
-    told = airflow_api.returned(airflow, run, TELLING[run.dag_id]) if run.dag_id in TELLING else None
-    for model, words in (told or {}).items():
-        console.print(f"  {model:<19}{words}")
-    return result
 
 
 def print_addresses(addresses: Addresses) -> None:

@@ -33,12 +33,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the running stack is reached."""
+    """Where the running stack is reached; `warehouse` as the superuser, `marketing` (the same database) as the
+    pipeline."""
 
     airflow: str
     mlflow: str
     admin_password: str
     warehouse: str
+    marketing: str
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Stack:
             mlflow=f"http://127.0.0.1:{state.ports['mlflow']}",
             admin_password=state.secrets.admin,
             warehouse=self.postgres.url("warehouse"),
+            marketing=self.postgres.url("warehouse", "pipeline", state.secrets.pipeline),
         )
 
     def _start_postgres(self, state: State, say: Say) -> None:

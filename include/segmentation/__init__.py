@@ -15,6 +15,8 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
+| request  | `erase`              | all that is kept                       | the same, without a person; proof  |
+| request  | `personal_export`    | all that is kept of a person           | a file in the lake                 |
 | tidy     | `retention`          | `marketing.snapshots`                  | fewer of them                      |
 | tidy     | `compaction`         | the files of `raw.*`                   | fewer of them                      |
 | watch    | `performance`        | old `score.customer_daily`, what came  | `ops.performance`                  |
@@ -38,5 +40,7 @@ What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score`
 `cluster_report` leaves in MLflow.
 What publish needs: `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed` (what changed),
 `profiles`.
+What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
+writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -43,8 +43,7 @@ def build_aggregates(day: dt.date, stores: Stores) -> dict[str, int]:
             f"nothing has been accepted for {day}: run extract and validate_raw for it first"
         )
     appended = dict.fromkeys(tables.AGGREGATES, 0)
-    with warehouse.connect(stores.marketing, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": history.LOCK})
+    with history.only_writer(stores):
         for aggregate in tables.AGGREGATES.values():
             _retire_outdated(stores, aggregate)
         done = {name: history.worked_in(stores, each.name) for name, each in tables.AGGREGATES.items()}

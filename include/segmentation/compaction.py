@@ -8,7 +8,7 @@ import datetime as dt
 import math
 import posixpath
 
-from segmentation import history, lake, settings, tables, warehouse
+from segmentation import history, history_files, lake, settings, tables, warehouse
 from segmentation.history import File
 from segmentation.settings import Stores
 
@@ -24,13 +24,12 @@ def compact_history(stores: Stores) -> int:
     """
     fan_in = settings.load().history.files_per_merge
     replaced = 0
-    with warehouse.connect(stores.marketing, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": history.LOCK})
+    with history.only_writer(stores):
         for name in (*tables.ENTITIES, *tables.AGGREGATES):
             while run := _neighbours(history.files_of(stores, name)[1:], fan_in):
                 _merge(stores, name, run)
                 replaced += len(run)
-        _remove_retired(stores)
+        history_files.remove_retired(stores, RETIRED_FILES_KEPT)
     return replaced
 
 
@@ -71,25 +70,3 @@ def _merge(stores: Stores, name: str, run: list[File]) -> None:
                 "rows": written,
             },
         )
-
-
-def _remove_retired(stores: Stores) -> None:
-    with warehouse.connect(stores.marketing) as connection:
-        gone = warehouse.fetch(
-            connection,
-            "delete from ops.versions where retired_at < now() - :kept returning path",
-            {"kept": RETIRED_FILES_KEPT},
-        )
-    for (path,) in gone:
-        lake.remove(posixpath.join(stores.lake, path))
-    _remove_strangers(stores)
-
-
-def _remove_strangers(stores: Stores) -> None:
-    """Files that a killed acceptance or merge left: with the lock held, nobody else can be about to count them."""
-    with warehouse.connect(stores.marketing) as connection:
-        counted = {path for (path,) in warehouse.fetch(connection, "select path from ops.versions")}
-    for name in (*tables.ENTITIES, *tables.AGGREGATES):
-        for file in lake.files_in(posixpath.join(stores.lake, "history", name)):
-            if posixpath.join("history", name, file) not in counted:
-                lake.remove(posixpath.join(stores.lake, "history", name, file))

@@ -13,7 +13,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from segmentation import engine, families, history, lake, outcomes, purchase_features, settings, sql, tables
+from segmentation import engine, erasures, families, history, lake, outcomes, purchase_features, settings, sql, tables
 from segmentation.errors import FinalError
 from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
@@ -55,6 +55,7 @@ class Snapshot:
         return partial(_finished, model=self.model if isinstance(self.model, PurchaseModel) else None)
 
 
+@erasures.holds_off_erasure
 def build_features(day: dt.date, stores: Stores) -> int:
     """Writes `feat.customer_daily` of one day from what that day knew, and beside it the dictionary of its columns.
 
@@ -71,6 +72,7 @@ def build_features(day: dt.date, stores: Stores) -> int:
     return rows
 
 
+@erasures.holds_off_erasure
 def build_training_examples(day: dt.date, stores: Stores, config: settings.Training | None = None) -> dict[str, int]:
     """Writes `feat.training_examples` of one day: the features at that day and at past cutoffs, with their outcomes.
 

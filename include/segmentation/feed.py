@@ -9,6 +9,7 @@ open rows are what is current, and it holds no day later than the current one.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segmentation import sql, tables, warehouse
@@ -37,6 +38,21 @@ def prepare(connection, snapshot_id: int, day: dt.date) -> Part:
     """
     warehouse.execute(connection, "drop table if exists changed")
     warehouse.execute(connection, f"create temporary table changed as {sql.read('publish', 'changed')}")
+    return _prepared(connection, snapshot_id, day)
+
+
+def prepare_erased(connection, customers: Sequence[str], snapshot_id: int, day: dt.date) -> Part:
+    """A tombstone for each of some customers, as a part of the feed like that of `prepare`."""
+    warehouse.execute(connection, "drop table if exists changed")
+    warehouse.execute(
+        connection,
+        f"create temporary table changed as {sql.read('privacy', 'tombstones')}",
+        {"customers": list(customers)},
+    )
+    return _prepared(connection, snapshot_id, day)
+
+
+def _prepared(connection, snapshot_id: int, day: dt.date) -> Part:
     warehouse.run_script(connection, "analyze changed")
     [(publication_id, last)] = warehouse.fetch(
         connection,

@@ -7,11 +7,13 @@ knew stays what it knew: run again after late data came, it reads the same batch
 new versions, so nothing is ever rewritten; `compaction` only puts small files together.
 """
 
+import contextlib
 import datetime as dt
 import posixpath
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +21,7 @@ from segmentation import engine, lake, quarantine, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
-LOCK = 4_070_110_301  # one acceptance or compaction at a time
+_LOCK = 4_070_110_301  # one acceptance or compaction at a time
 _SCHEMA_LOCK = 4_070_110_302
 
 
@@ -71,6 +73,15 @@ class Part:
     taken_back: Sequence[int] = ()
 
 
+@contextlib.contextmanager
+def only_writer(stores: Stores) -> Iterator[Any]:
+    """Nobody else accepts, aggregates or compacts as long as it is open; yields the connection that holds the lock."""
+    ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing, autocommit=True) as guard:
+        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": _LOCK})
+        yield guard
+
+
 def append(stores: Stores, day: dt.date, parts: Mapping[str, Part], *, is_reload: bool = False) -> int:
     """Accepts what a day brought. Killed at any point, all of it counts or nothing does; the staged files then go.
 
@@ -81,9 +92,7 @@ def append(stores: Stores, day: dt.date, parts: Mapping[str, Part], *, is_reload
         whatever else was accepted before them.
     :returns: the batch number.
     """
-    ensure_schema(stores.marketing)
-    with warehouse.connect(stores.marketing, autocommit=True) as guard:
-        warehouse.execute(guard, "select pg_advisory_lock(:lock)", {"lock": LOCK})
+    with only_writer(stores) as guard:
         batch = None if is_reload else accepted_batch(stores, day)
         if batch is None:
             [(batch,)] = warehouse.fetch(guard, "select nextval(pg_get_serial_sequence('ops.acceptances', 'batch'))")

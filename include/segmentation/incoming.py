@@ -2,16 +2,18 @@
 What a gate is about to judge of an entity: the rows that the extract has staged, and what belongs to them.
 
 To the staged rows come orphans whose parent has arrived (see `quarantine`), the deletions that follow from those of the
-customers, and what cleaning makes of the numbers. Where nothing comes to them, they are judged where they lie.
+customers, and what cleaning makes of the numbers; what belongs to a person who was erased is left out (see `erasures`).
+Where none of that changes them, they are judged where they lie.
 """
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
-from segmentation import cleaning, engine, lake, quarantine, settings, tables
+from segmentation import cleaning, engine, erasures, lake, quarantine, settings, tables
 from segmentation.cleaning import Cleaning
 from segmentation.row_rules import Parent
 from segmentation.settings import Stores
@@ -29,6 +31,7 @@ class Incoming:
     :param taken_back: rows in it that were in quarantine.
     :param cleaning: what was done to it, and the rules that came of that.
     :param unreadable: columns of which some values could not be read.
+    :param kept_out: staged rows that are left out, because their person was erased.
     """
 
     path: str
@@ -36,6 +39,7 @@ class Incoming:
     taken_back: int = 0
     cleaning: Cleaning = field(default_factory=Cleaning)
     unreadable: tuple[str, ...] = ()
+    kept_out: int = 0
 
 
 def gather(
@@ -59,17 +63,41 @@ def gather(
     unreadable = _unreadable(staged)
     with lake.open_parquet(stores.lake, entity.staged, day) as file:
         staged_rows = file.metadata.num_rows
-    if not added.num_rows and not gone.num_rows and not plan.changes:
+    kept_out = _kept_out(entity, stores, staged)
+    if not added.num_rows and not gone.num_rows and not plan.changes and not len(kept_out):
         return Incoming(staged, staged_rows, cleaning=plan, unreadable=unreadable)
     path = lake.path(stores.lake, entity.incoming, day)
 
     def rows() -> Iterator[pa.RecordBatch]:
-        yield from cleaning.mended(lake.batches_of(staged, BATCH_ROWS), plan)
+        yield from _without(cleaning.mended(lake.batches_of(staged, BATCH_ROWS), plan), kept_out)
         yield from cleaning.mended(iter(added.to_batches()), plan)
         yield from gone.to_batches()
 
     lake.write_file(path, rows(), entity.staged_schema)
-    return Incoming(path, staged_rows, added.num_rows, plan, unreadable)
+    return Incoming(path, staged_rows, added.num_rows, plan, unreadable, len(kept_out))
+
+
+def _kept_out(entity: tables.Entity, stores: Stores, staged: str) -> np.ndarray:
+    """The staged rows of persons who were erased, counted from 0. Their orders are kept out from then on by their ids:
+    items do not say whose they are."""
+    known = erasures.kept_out(stores) if {"customer_id", "order_id"} & set(entity.schema.names) else None
+    if known is None:
+        return np.array([], np.int64)
+    found = known.rows(entity, staged)
+    if entity is tables.ORDERS and found.num_rows:
+        erasures.keep_out(stores, found["order_id"].drop_null().to_pylist())
+    return found["row_no"].to_numpy()
+
+
+def _without(batches: Iterator[pa.RecordBatch], rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """The batches but for some of their rows, counted over all of them."""
+    start = 0
+    for batch in batches:
+        inside = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
+        start += batch.num_rows
+        is_in = np.ones(batch.num_rows, bool)
+        is_in[inside] = False
+        yield batch if len(inside) == 0 else batch.filter(pa.array(is_in))
 
 
 def _waiting(

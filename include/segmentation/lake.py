@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segmentation.errors import FinalError
@@ -159,10 +160,15 @@ def days_of(lake: str, table: str) -> list[dt.date]:
 
 def write_text(target: str, text: str) -> None:
     """Replaces a file of text as a whole."""
+    write_bytes(target, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(target: str, content: bytes) -> None:
+    """Replaces a small file as a whole."""
     filesystem, plain = fsspec.core.url_to_fs(target)
     filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
     unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
-    filesystem.pipe_file(unfinished, text.encode())
+    filesystem.pipe_file(unfinished, content)
     filesystem.mv(unfinished, plain)
 
 
@@ -196,6 +202,41 @@ def files_in(folder: str) -> list[str]:
     if not filesystem.exists(plain):
         return []
     return [posixpath.basename(path) for path in filesystem.ls(plain, detail=False)]
+
+
+def walk(folder: str) -> list[str]:
+    """Every file below a folder, named in full; none where there is no folder."""
+    filesystem, plain = fsspec.core.url_to_fs(folder)
+    found = filesystem.find(plain) if filesystem.exists(plain) else []
+    return sorted(posixpath.join(folder, posixpath.relpath(path, plain)) for path in found)
+
+
+def schema_of(target: str) -> pa.Schema:
+    """The columns of a Parquet file that is named in full."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    with filesystem.open(plain, "rb") as file:
+        return pq.read_schema(file)
+
+
+def rewrite_without(source: str, target: str, is_out: Callable[[pa.RecordBatch], pa.Array]) -> int:
+    """Writes a Parquet file's rows, in their order and with its notes, but for those that a function is true of.
+
+    :param target: another file, or the same one, which is replaced as a whole.
+    :returns: rows written.
+    """
+    filesystem, plain = fsspec.core.url_to_fs(source)
+    with filesystem.open(plain, "rb") as opened:
+        file = pq.ParquetFile(opened)
+        notes = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+        notes.pop("ARROW:schema", None)
+        left = (batch.filter(pc.invert(is_out(batch))) for batch in file.iter_batches(ROWS_PER_GROUP))
+        return write_file(target, left, file.schema_arrow, lambda: notes)
+
+
+def read_bytes(target: str) -> bytes:
+    """A file as it is."""
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    return filesystem.cat_file(plain)
 
 
 def remove(target: str) -> None:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from segmentation import (
     consent,
+    erasures,
     feed,
     gate,
     lake,
@@ -30,12 +31,14 @@ from segmentation import (
 )
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
+from segmentation.suites import STOP, WARN
 
 
 class NoSuchSnapshotError(FinalError):
     """The snapshot that is to become current is not there, was never published, or is no longer kept."""
 
 
+@erasures.holds_off_erasure
 def publish_segments(
     day: dt.date, stores: Stores, validation: Mapping[str, Any] | None = None, dag_run_id: str | None = None
 ) -> dict[str, Any]:
@@ -129,7 +132,8 @@ def _migration(connection, snapshot_id: int, day: dt.date) -> Sequence[tuple[int
 
 def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None) -> None:
     """Keeps what the audit found with the snapshot; a refused one becomes `rejected`."""
-    told = {tables.CUSTOMER_SEGMENTS: {"rows": verdict.rows, "stops": verdict.stops, "warnings": verdict.warnings}}
+    broken = {"stops": verdict.summary(STOP), "warnings": verdict.summary(WARN)}
+    told = {tables.CUSTOMER_SEGMENTS: {"rows": verdict.rows, **broken}}
     warehouse.execute(
         connection,
         "update marketing.snapshots set row_count = :rows, validation = validation || cast(:told as jsonb), "

@@ -305,6 +305,12 @@ class Registry:
         with _reachable():
             log(version.run_id, content, name)
 
+    def artifact_roots(self) -> list[str]:
+        """Where the files of each experiment are, also of those that were deleted and can be restored."""
+        with _reachable():
+            found = self._client.search_experiments(view_type=mlflow.entities.ViewType.ALL)
+        return [experiment.artifact_location for experiment in found]
+
     def last_training(self, model: str) -> dt.date | None:
         """The newest training day of all versions of a model, promoted or not; None: there is no version."""
         with _reachable():

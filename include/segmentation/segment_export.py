@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from segmentation import lake, settings, snapshots, sql, tables, warehouse
+from segmentation import erasures, lake, settings, snapshots, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
@@ -31,6 +31,7 @@ class SmallGroupError(FinalError):
     """The segment has fewer customers than may be told of, or none at all."""
 
 
+@erasures.holds_off_erasure
 def export_segment(segment_id: int, kind: str, stores: Stores) -> dict[str, Any]:
     """Writes a segment of the current snapshot to `exports/<day>/segment_<id>.<kind>` in the lake.
 

@@ -187,6 +187,19 @@ def before(connection, day: dt.date) -> int | None:
     return found
 
 
+def with_rows(connection) -> list[int]:
+    """The numbers of the snapshots whose rows are there, those that nobody sees included."""
+    schema, name = tables.SEGMENT_ROWS.split(".")
+    found = warehouse.fetch(
+        connection,
+        "select cast(substring(c.relname from '[0-9]+$') as bigint) from pg_class as c "
+        "inner join pg_namespace as n on c.relnamespace = n.oid "
+        "where n.nspname = :schema and c.relkind = 'r' and c.relname ~ :pattern order by 1",
+        {"schema": schema, "pattern": f"^{name}_[0-9]+$"},
+    )
+    return [snapshot_id for (snapshot_id,) in found]
+
+
 def partition(snapshot_id: int) -> str:
     """The quoted name of the snapshot's own table."""
     return warehouse.identifier(f"{tables.SEGMENT_ROWS}_{int(snapshot_id)}")

@@ -399,6 +399,7 @@ CUSTOMER_SEGMENTS = "marketing.customer_segments"
 SNAPSHOTS = "marketing.snapshots"
 SEGMENT_ROWS = "marketing_internal.segment_rows"
 CHANGE_ROWS = "marketing_internal.change_rows"
+SEGMENT_HISTORY = "marketing.segment_history"
 CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
 
 # Beside it, what the gates found: every rule's result, and the rows that do not count

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from segmentation import (
     engine,
+    erasures,
     gate,
     history,
     incoming,
@@ -36,7 +37,7 @@ from segmentation.errors import FinalError
 from segmentation.incoming import Incoming
 from segmentation.row_rules import Checked, Findings, Parent
 from segmentation.settings import Stores
-from segmentation.suites import QUARANTINE, READABLE, STOP, Rule, Suite
+from segmentation.suites import QUARANTINE, READABLE, STOP, WARN, Rule, Suite
 from segmentation.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class _Judged:
     verdict: Verdict
 
 
+@erasures.holds_off_erasure
 def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_reload: bool = False) -> dict[str, Any]:
     """Judges what was staged for a day, and accepts what is good of it, all entities at once.
 
@@ -63,8 +65,8 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
 
     :param run_id: the run of the DAG, for `quality.results` and `quarantine.rows`.
     :param is_reload: rows were staged once more for a day that has passed.
-    :returns: `batch`, and for each table `rows`, `accepted`, `quarantined`, `taken_back` and `warnings`; or
-        `accepted_batch`, where there was nothing to judge.
+    :returns: `batch`, and for each table `rows`, `accepted`, `quarantined`, `taken_back`, `kept_out` (of persons who
+        were erased) and `warnings`, which name no row; or `accepted_batch`, where there was nothing to judge.
     :raises gate.GateError: with a line per broken rule. Nothing was accepted.
     :raises lake.MissingDayError: an entity was not staged.
     """
@@ -86,11 +88,12 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
     return {"batch": batch, "tables": {each.verdict.table: _summary(each) for each in judged.values()}}
 
 
+@erasures.holds_off_erasure
 def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None = None) -> dict[str, Any]:
     """Checks one table's day against its suite.
 
     :param table: a lake table by day with a suite: `feat.customer_daily` or `score.customer_daily`.
-    :returns: `table`, `rows`, `rules` (how many there are) and `warnings`.
+    :returns: `table`, `rows`, `rules` (how many there are) and `warnings`, which name no row.
     :raises gate.GateError: with a line per broken rule.
     :raises lake.MissingDayError: the table's day has not been written.
     """
@@ -111,7 +114,7 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     results = verdict.of_rows(findings) + verdict.of_whole(table, suite.whole, profile, findings.rows)
     told = Verdict(table, findings.rows, 0, results)
     gate.report([told], table, day, stores, run_id)
-    return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.warnings}
+    return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.summary(WARN)}
 
 
 def _load_great_expectations() -> None:
@@ -216,7 +219,8 @@ def _summary(judged: _Judged) -> dict[str, Any]:
         "accepted": told.rows - told.quarantined,
         "quarantined": told.quarantined,
         "taken_back": judged.incoming.taken_back,
-        "warnings": told.warnings,
+        "kept_out": judged.incoming.kept_out,
+        "warnings": told.summary(WARN),
     }
 
 

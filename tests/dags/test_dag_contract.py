@@ -9,17 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DAGS = {
-    f"{dag_id}.py": {dag_id}
-    for dag_id in (
-        "export_segment",
-        "roll_back_model",
-        "roll_back_segments",
-        "segment_customers_daily",
-        "train_models_weekly",
-    )
-}
 TAGS = {
+    "erase_customers": "on request",
+    "export_customer": "on request",
     "export_segment": "on request",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
@@ -56,6 +48,8 @@ EDGES = {
         "decide": {"promote"},
         "promote": set(),
     },
+    "erase_customers": {"erase": set()},
+    "export_customer": {"export": set()},
     "export_segment": {"export": set()},
     "roll_back_model": {"roll_back": set()},
     "roll_back_segments": {"roll_back": set()},
@@ -176,6 +170,7 @@ def test_what_is_written_for_others_is_announced(parsed):
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
+        ("erase_customers", "erase"): ["customer_segments"],
         ("roll_back_segments", "roll_back"): ["customer_segments"],
     }
 
@@ -185,6 +180,8 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     assert schedules == {
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
+        "erase_customers": None,
+        "export_customer": None,
         "export_segment": None,
         "roll_back_model": None,
         "roll_back_segments": None,

@@ -5,15 +5,18 @@ The tests build on each other, in order, as a day at a shop does; the stack and 
 """
 
 import datetime as dt
+import json
 import os
+import re
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
-from local import airflow_api, demo, follow, state
+from local import airflow_api, demo, follow, runs, state
 from local.airflow_api import Airflow
 from local.errors import StackError
 from local.simulator import practice_shop
@@ -50,7 +53,7 @@ class Shop:
         self.day += dt.timedelta(days=1)
 
     def run(self, dag_id, day, conf=None):
-        return demo.run_dag(self.airflow, dag_id, day, conf or {})
+        return runs.run_dag(self.airflow, dag_id, day, conf or {})
 
     def get(self, url, **arguments):
         """A page of Airflow's, as its admin sees it; the path goes out as it stands."""
@@ -267,6 +270,28 @@ def test_a_scheduler_killed_in_the_middle_costs_nothing_but_time(shop):
     assert faults == []
     assert {row[0] for row in shop.fetch(ROWS, day=shop.day)} == before
     assert shop.fetch("select count(*) from marketing.snapshots where status = 'building'") == [(0,)]
+
+
+def test_a_person_is_handed_what_is_kept_of_them_and_forgotten(shop, capsys):
+    """Through Airflow, as its user does it; the shop goes on having them."""
+    [(customer,)] = shop.fetch("select max(customer_id) from marketing.customer_segments")
+    runs.export_customer(shop.airflow, customer)
+    file = Path(re.search(r"path +(\S+)", capsys.readouterr().out)[1])
+    assert json.loads(file.read_text())["customer_id"] == customer
+    runs.erase_customer(shop.airflow, shop.addresses, customer)
+    assert re.search(r"removed +1  tombstones", capsys.readouterr().out)
+    feed = "select customer_id, change from marketing.segment_changes order by change_id desc limit 1"
+    assert shop.fetch(feed) == [(customer, "erased")]
+    logs = [path for path in shop.stack.folders.airflow.rglob("*.log") if path.is_file()]
+    assert not [path for path in logs if customer in path.read_text(errors="replace")]
+    [request] = shop.airflow.pages("/dags/erase_customers/dagRuns", "dag_runs")
+    assert customer not in json.dumps(request)
+    with pytest.raises(StackError, match="nothing is kept of a customer"):
+        runs.export_customer(shop.airflow, customer)
+    shop.run(DAILY, shop.day, {"reload_since": "2020-01-01T00:00:00Z"})
+    assert shop.fetch("select count(*) from shop.customers where customer_id = :id", id=customer) == [(1,)]
+    assert shop.fetch("select count(*) from marketing.customer_segments where customer_id = :id", id=customer) == [(0,)]
+    assert shop.fetch("select count(*) from quarantine.rows where row::text like :id", id=f"%{customer}%") == [(0,)]
 
 
 def test_nothing_secret_lies_in_the_logs(shop):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from local import demo, follow
+from local import follow, runs
 from local.airflow_api import Airflow, Run
 from local.errors import StackError
 from local.stack import Stack
@@ -125,9 +125,9 @@ def test_an_answer_moves_the_champion(shop):
 
 
 def test_one_command_takes_it_back(shop, capsys):
-    demo.roll_back(shop.airflow, CHURN, None)
+    runs.roll_back(shop.airflow, CHURN, None)
     assert shop.registry.champion(CHURN).version == "1"
     assert f"champion is version 1 of {DAY}; out of use: 2 of {NEXT}" in capsys.readouterr().out
     with pytest.raises(StackError, match="no previous version"):
-        demo.roll_back(shop.airflow, CHURN, None)
+        runs.roll_back(shop.airflow, CHURN, None)
     assert shop.registry.resolve(CHURN, NEXT).version == "1"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segmentation import publish, warehouse
+from segmentation import erase_marketing, publish, snapshots, warehouse
 from segmentation import settings as product
+from segmentation.personal_data import Persons
 from segmentation.settings import Stores
 from tests.segmentation.test_publish import put_scores
 
@@ -22,10 +23,15 @@ MEMBERS = st.dictionaries(
     min_size=1,
 )
 STEPS = st.lists(
-    st.tuples(st.just("publish"), st.integers(0, 4), MEMBERS) | st.tuples(st.just("go back"), st.integers(0, 9)),
+    st.tuples(st.just("publish"), st.integers(0, 4), MEMBERS)
+    | st.tuples(st.just("go back"), st.integers(0, 9))
+    | st.tuples(st.just("erase"), st.lists(st.sampled_from("abcdef"), min_size=1, max_size=2, unique=True)),
     min_size=1,
-    max_size=7,
+    max_size=8,
 )
+
+
+NOTHING_ELSE = {"order_id": {}, "event_id": {}, "ticket_id": {}}
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +52,15 @@ def write(stores, day, members):
 def fetch(stores, query):
     with warehouse.connect(stores.marketing) as connection:
         return warehouse.fetch(connection, query)
+
+
+def without(members, names):
+    return {name: told for name, told in members.items() if name not in names}
+
+
+def erase(stores, names):
+    with snapshots.only_publisher(stores.marketing) as connection:
+        erase_marketing.erase(connection, Persons(tuple(names), NOTHING_ELSE))
 
 
 class Model:
@@ -71,6 +86,10 @@ class Model:
         self.published = {each: kept for each, kept in self.published.items() if each < day} | {day: number}
         self._tell(day, members)
 
+    def erase(self, names):
+        self.snapshots = {number: (day, without(members, names)) for number, (day, members) in self.snapshots.items()}
+        self.told = {day: without(members, names) for day, members in self.told.items()}
+
     def _tell(self, day, members):
         self.told = {each: were for each, were in self.told.items() if each < day} | {day: members}
 
@@ -81,6 +100,9 @@ class Model:
 def replayed(members, changes):
     members = dict(members)
     for name, change, was, now, was_strategy, now_strategy in changes:
+        if change == "erased":
+            members.pop(name, None)
+            continue
         assert members.get(name, (None, None)) == (was, was_strategy), (name, change)
         assert change == (
             "entered" if name not in members else "left" if now is None else "moved" if was != now else "updated"
@@ -102,6 +124,9 @@ def test_feed_and_history_tell_what_is_current(new_warehouse, tmp_path_factory, 
                 day = FIRST + dt.timedelta(days=told[0])
                 write(stores, day, told[1])
                 model.publish(publish.publish_segments(day, stores)["snapshot_id"], day, told[1])
+            elif kind == "erase" and model.snapshots:
+                erase(stores, told[0])
+                model.erase(told[0])
             elif model.snapshots:
                 number = sorted(model.snapshots)[told[0] % len(model.snapshots)]
                 publish.roll_back_segments(number, stores)
@@ -120,7 +145,7 @@ def _check(stores, model):
 
     feed = fetch(stores, "select change_id, customer_id, change, from_segment_id, to_segment_id, from_strategy_id, "
                          "to_strategy_id from marketing.segment_changes order by change_id")  # fmt: skip
-    assert [row[0] for row in feed] == list(range(1, len(feed) + 1))
+    assert [row[0] for row in feed] == sorted({row[0] for row in feed})
     now = {name: (segment, strategy) for name, (segment, _, strategy) in members.items()}
     assert replayed({}, [row[1:] for row in feed]) == now
     for number, cursor in fetch(stores, "select snapshot_id, last_change_id from marketing.snapshots"):

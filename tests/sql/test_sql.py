@@ -2,8 +2,8 @@
 Every statement of include/sql on rows one can check by hand: `tests/sql/<stage>/<statement>/<case>.yaml`.
 
 A case names the input rows, the parameters and the rows that must come out. Only the columns that `expect` names are
-compared; the order of the rows counts. Stages `extract` and `publish` run on a real Postgres, the others on DuckDB;
-the tables there, `raw.*`, `agg.*`, `feat.population`, are what a session has registered for a statement.
+compared; the order of the rows counts. Stages `extract`, `publish` and `privacy` run on a real Postgres, the others on
+DuckDB; the tables there, `raw.*`, `agg.*`, `feat.population`, are what a session has registered for a statement.
 """
 
 import datetime as dt
@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from segmentation import engine, settings, snapshots, sources, sql, tables, warehouse
+from segmentation import engine, history, settings, snapshots, sources, sql, tables, warehouse
 from tests import frames
 
 HOME = Path(__file__).parent
 CASES = sorted(HOME.glob("*/*/*.yaml"))
-POSTGRES_STAGES = ("extract", "publish")
+POSTGRES_STAGES = ("extract", "publish", "privacy")
 SEGMENT_ROWS = f"select * from {tables.SEGMENT_ROWS}"
 # What publishing makes for its session: name -> query with its columns
 OF_A_SESSION = {
@@ -78,6 +78,7 @@ def run_on_duckdb(stage: str, name: str, case: dict) -> list[dict]:
 
 def run_on_postgres(stage: str, name: str, case: dict, dsn: str) -> list[dict]:
     snapshots.ensure_schema(dsn)
+    history.ensure_schema(dsn)
     with warehouse.connect(dsn) as connection, connection.cursor() as cursor:
         for table, rows in case.get("inputs", {}).items():
             entity = tables.ENTITIES.get(table.removeprefix("shop."))
@@ -134,9 +135,15 @@ def close(got: list[dict], wanted: list[dict]) -> bool:
 def test_every_statement_has_a_case():
     statements = {
         f"{path.parent.name}/{path.stem}"
-        for stage in ("extract", "aggregates", "features", "consent", "publish", "performance")
+        for stage in ("extract", "aggregates", "features", "consent", "publish", "privacy", "performance")
         for path in (sql.SQL_HOME / stage).glob("*.sql")
     }
     covered = {"/".join(path.parts[-3:-1]) for path in CASES}
-    made = {"publish/schema", "publish/comments", "publish/grants", "performance/performance"}  # of tables
-    assert statements - made == covered - made
+    of_tables = {
+        "privacy/schema",
+        "publish/schema",
+        "publish/comments",
+        "publish/grants",
+        "performance/performance",
+    }
+    assert statements - of_tables == covered - of_tables
