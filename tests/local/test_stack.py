@@ -351,6 +351,38 @@ class TestDatabase:
                 warehouse.execute(connection, "delete from shop.orders")
             connection.rollback()
 
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "select * from truth.customers",
+            "insert into shop.customers (customer_id, signed_up_at, updated_at) values ('a', now(), now())",
+            "update shop.orders set total_amount = 0",
+            "truncate shop.orders",
+            "drop table shop.orders",
+            "create table shop.mine (n int)",
+            "create table truth.mine (n int)",
+            "alter table shop.orders add column mine int",
+            "alter table shop.orders owner to pipeline",
+            "create role mine",
+            "alter role pipeline superuser",
+            "set role postgres",
+            "select rolpassword from pg_authid",
+            "copy (select 1) to program 'cat'",
+            "select pg_read_file('/etc/passwd')",
+            "alter system set log_statement = 'all'",
+        ],
+    )
+    def test_the_pipeline_writes_only_what_it_owns_and_does_not_know_the_truth(self, prepared, statement):
+        with warehouse.connect(prepared.url("warehouse")) as connection:
+            warehouse.run_script(connection, "create schema if not exists truth")
+            warehouse.run_script(connection, "create table if not exists truth.customers (customer_id text)")
+        with (
+            pytest.raises(Exception, match=r"permission denied|must be owner"),
+            warehouse.connect(prepared.url("warehouse", "pipeline", "p"), autocommit=True) as connection,
+        ):
+            warehouse.run_script(connection, statement)
+            raise AssertionError(f"it was allowed to: {statement}")
+
     def test_a_table_the_shop_gets_later_can_be_read_too(self, prepared):
         with warehouse.connect(prepared.url("warehouse")) as connection:
             warehouse.execute(connection, "create table shop.later (n int)")

@@ -1,5 +1,6 @@
-"""What CRMs use: SQLAlchemy, and the example in docs/ that follows the feed into another database."""
+"""What CRMs use: SQLAlchemy, an ODBC driver, and the example in docs/ that follows the feed into another database."""
 
+import contextlib
 import datetime as dt
 import random
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyodbc
 import pytest
 import sqlalchemy as sa
 
@@ -121,3 +123,35 @@ def test_sqlalchemy_reads_every_relation(stores):
     with engine.connect() as connection:
         for table in tables.tables.values():
             assert connection.execute(sa.select(table).limit(1)).first() is not None
+
+
+@pytest.fixture
+def by_odbc(stores):
+    """A connection as a CRM on ODBC makes it, by the drivers' own settings."""
+    drivers = [name for name in pyodbc.drivers() if name == "PostgreSQL Unicode"]
+    if not drivers:
+        pytest.skip("there is no ODBC driver for PostgreSQL here (Debian: odbc-postgresql)")
+    url = sa.make_url(stores.marketing)
+    parts = {"Server": url.host, "Port": url.port, "Database": url.database, "Uid": url.username, "Pwd": url.password}
+    text = ";".join(f"{name}={value}" for name, value in parts.items())
+    with contextlib.closing(pyodbc.connect(f"Driver={{{drivers[0]}}};{text}", autocommit=True)) as connection:
+        yield connection
+
+
+def test_an_odbc_driver_reads_the_table_the_feed_and_a_past_day(stores, by_odbc):
+    members = {"a": (1, "high", "x"), 'ü "7"': (2, "low", None)}
+    write(stores, FIRST, members)
+    publish.publish_segments(FIRST, stores)
+    write(stores, FIRST + dt.timedelta(days=1), {"a": (2, "high", "x")})
+    publish.publish_segments(FIRST + dt.timedelta(days=1), stores)
+    cursor = by_odbc.cursor()
+    [row] = cursor.execute("select * from marketing.customer_segments where customer_id = ?", "a").fetchall()
+    found = dict(zip((column[0] for column in cursor.description), row, strict=True))
+    assert (found["segment_id"], found["value_tier"], found["strategy_id"]) == (2, "high", "x")
+    assert (found["as_of_date"], found["reasons"]) == (FIRST + dt.timedelta(days=1), '{"bought lately"}')
+    feed = "select customer_id, change from marketing.segment_changes where change_id > ? order by change_id"
+    assert {tuple(row) for row in cursor.execute(feed, 2).fetchall()} == {("a", "moved"), ('ü "7"', "left")}
+    then = cursor.execute("select customer_id from marketing.customer_segments_at(?)", FIRST).fetchall()
+    assert {name for (name,) in then} == set(members)
+    named = {row.column_name for row in cursor.columns(table="customer_segments", schema="marketing")}
+    assert {"customer_id", "offer", "contact_channel"} <= named
