@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from segmentation import engine, history, lake, sql, tables
+from segmentation import engine, history, lake, settings, sql, tables
 from segmentation.settings import Stores
 
 
@@ -31,7 +31,7 @@ def of_day(day: dt.date, stores: Stores) -> Consent:
         tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name),
         tables.CUSTOMER_FEATURES: lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day),
     }
-    eligible = engine.table_of(engine.query(sql.read("consent", "eligible"), inputs))
+    eligible = engine.table_of(engine.query(sql.read("consent", "eligible"), inputs, _limits()))
     scored = lake.existing(stores.lake, tables.CUSTOMER_SCORES, day)
     return Consent(withdrawn(scored, stores), eligible["customers"][0].as_py())
 
@@ -42,5 +42,9 @@ def withdrawn(customers: engine.Input, stores: Stores) -> pa.Array:
         tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name),
         tables.CUSTOMER_SCORES: customers,
     }
-    found = engine.table_of(engine.query(sql.read("consent", "withdrawn"), inputs))
+    found = engine.table_of(engine.query(sql.read("consent", "withdrawn"), inputs, _limits()))
     return found["customer_id"].combine_chunks().cast(pa.string())
+
+
+def _limits() -> settings.DuckDB:
+    return settings.DuckDB(memory_limit=settings.load().publish.memory_limit)
