@@ -11,7 +11,17 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from segmentation import campaign_effects, campaign_results, engine, history, settings, snapshots, sql, tables, warehouse
+from segmentation import (
+    campaign_effects,
+    campaign_results,
+    engine,
+    history,
+    settings,
+    snapshots,
+    sql,
+    tables,
+    warehouse,
+)
 from segmentation.campaign_effects import Campaign
 from segmentation.settings import Stores
 
