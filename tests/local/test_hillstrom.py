@@ -71,7 +71,7 @@ def test_a_line_is_a_customer_or_refused_with_its_reasons(warehouse_dsn, tmp_pat
 
 
 def test_a_file_without_a_customer_is_refused(warehouse_dsn, tmp_path):
-    with pytest.raises(WrongFile, match="found no customer in the 2 lines of test.csv.gz"):
+    with pytest.raises(WrongFile, match=r"found no customer in the 2 lines of test\.csv\.gz"):
         load(written(tmp_path, LINES[-2:]), warehouse_dsn)
 
 
