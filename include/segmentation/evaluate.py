@@ -1,8 +1,9 @@
 """
-evaluate: `raw.*` of the lake and who was in which segment -> `marketing.campaign_results`, for one day.
+evaluate: `raw.*` of the lake and who was in which segment -> `marketing.campaign_results`, for one day; and pages.
 
 What each campaign changed: every campaign that has contacted somebody, from its first day until `settle_days` after its
-end, when what was late has come. What the day knew goes in, nothing else. How to read it: docs/campaign-results.md.
+end, when what was late has come. What the day knew goes in, nothing else; who does not consent to profiling now is left
+out. How to read it: docs/campaign-results.md.
 """
 
 import datetime as dt
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from segmentation import (
     campaign_effects,
+    campaign_pages,
     campaign_results,
     engine,
     history,
@@ -47,7 +49,7 @@ _HISTORY = pa.schema(
 def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
     """Writes the results of one day in the place of what was written for it; a day without a campaign has no rows.
 
-    :returns: `campaigns`, how many, `running`, how many of these are, and `rows`.
+    :returns: `campaigns`, how many, `running`, how many of these are, `rows`, and `pages`, where their list is.
     :raises history.NotAcceptedError: the day has not passed the gate.
     """
     campaign_results.ensure_schema(stores.marketing)
@@ -55,6 +57,7 @@ def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
     with engine.session(stores.lake) as session:
         for entity in _ENTITIES:
             session.put(entity.table, history.known(stores, entity.name, day))
+        session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
         campaigns = _due(session, day, stores)
         customers = _customers(session, day, stores, config) if campaigns else None
     rows: list[dict[str, Any]] = []
@@ -63,7 +66,8 @@ def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
             rows += campaign_effects.rows_of(campaigns[campaign_id], group, day, config, smallest)
     campaign_results.replace_day(stores.marketing, day, rows)
     running = sum(campaign.status == "running" for campaign in campaigns.values())
-    return {"campaigns": len(campaigns), "running": running, "rows": len(rows)}
+    pages = campaign_pages.write(stores, campaigns)
+    return {"campaigns": len(campaigns), "running": running, "rows": len(rows), "pages": pages}
 
 
 def _due(session: engine.Session, day: dt.date, stores: Stores) -> dict[str, Campaign]:

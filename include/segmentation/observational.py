@@ -24,6 +24,7 @@ from segmentation.effects import LEVEL, Effect
 _FOLDS = 5
 _MOST_CERTAIN = 0.95  # chance to be contacted above which nobody alike is left
 _LEAST = 50  # customers of a group, below which nothing is estimated
+_ROUNDING = 1e-9  # a spread below it is that of the arithmetic
 _PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
@@ -70,7 +71,7 @@ def compare(covariates: np.ndarray, is_contacted: np.ndarray, seed: int) -> Comp
     weights = (chance / (1 - chance))[~is_contacted]
     spread = covariates[is_contacted].std(axis=0)
     apart = covariates[is_contacted].mean(axis=0) - np.average(covariates[~is_contacted], axis=0, weights=weights)
-    unlike = float(np.max(np.abs(apart) / np.where(spread > 0, spread, 1), initial=0))
+    unlike = float(np.max(np.abs(apart) / np.where(spread > _ROUNDING, spread, 1), initial=0))
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     return Comparison(kept, covariates, is_contacted, chance, fold, compared, unlike, effective)
 

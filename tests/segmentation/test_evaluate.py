@@ -241,7 +241,8 @@ def test_days_without_campaigns_and_days_that_are_not_accepted(stores):
     with pytest.raises(history.NotAcceptedError, match="2026-01-31"):
         evaluate.evaluate_campaigns(DAY, stores)
     frames.accept(stores, DAY, customers=SHOP["customers"])
-    assert evaluate.evaluate_campaigns(DAY, stores) == {"campaigns": 0, "running": 0, "rows": 0}
+    told = evaluate.evaluate_campaigns(DAY, stores)
+    assert (told["campaigns"], told["running"], told["rows"]) == (0, 0, 0)
 
 
 def test_few_customers_tell_nothing(stores):
@@ -256,3 +257,50 @@ def test_everything_is_told_in_json_that_postgres_reads(shop):
     evaluate.evaluate_campaigns(DAY, shop)
     assert all(isinstance(json.loads(json.dumps(row["checks"])), dict) for row in results(shop).values())
     campaign_results.ensure_schema(shop.marketing)
+
+
+# Without a control arm: whoever ordered much was mailed, and the mail changes nothing
+CROWD = [f"d{n:04d}" for n in range(900)]
+SPENT = {customer: n % 30 for n, customer in enumerate(CROWD)}
+MAILED = [customer for n, customer in enumerate(CROWD) if (n * 7919) % 997 < 100 + 20 * SPENT[customer]]
+CROWD_SHOP = {
+    "customers": [{"customer_id": customer, "signed_up_at": dt.date(2025, 1 + n % 9, 1)}
+                  for n, customer in enumerate(CROWD)],
+    "campaigns": [campaign(cost_per_contact=0.1)],
+    "campaign_contacts": [{"campaign_id": "k1", "customer_id": customer, "arm": "mail", "contacted_at": SENT,
+                           "satisfaction": 4, "updated_at": SENT} for customer in MAILED],
+    "orders": [order(0, customer, dt.date(2025, 12, 1), 10 + 10 * SPENT[customer]) for customer in CROWD]
+    + [order(1, customer, SENT + dt.timedelta(days=5), 50) for n, customer in enumerate(CROWD)
+       if (n * 104_729) % 1_009 < 20 * SPENT[customer]],
+}  # fmt: skip
+
+
+def test_without_a_control_arm_the_contacted_are_compared_with_their_like(stores):
+    frames.accept(stores, DAY, **CROWD_SHOP)
+    evaluate.evaluate_campaigns(DAY, stores)
+    found = results(stores)
+    assert {key[1] for key in found} == {"observational", "before_after"}
+    row = found["k1", "observational", "mail", "conversion", None]
+    mailed = sum((n * 104_729) % 1_009 < 20 * SPENT[customer] for n, customer in enumerate(CROWD)
+                 if customer in set(MAILED)) / len(MAILED)  # fmt: skip
+    others = sum((n * 104_729) % 1_009 < 20 * SPENT[customer] for n, customer in enumerate(CROWD)
+                 if customer not in set(MAILED)) / (len(CROWD) - len(MAILED))  # fmt: skip
+    assert mailed - others > 0.12  # a naive comparison is far off
+    assert row["difference_low"] < 0 < row["difference_high"]
+    assert abs(row["difference"]) < 0.06
+    assert row["difference"] == pytest.approx(row["treatment_mean"] - row["control_mean"])
+    assert row["adjusted_difference"] is None
+    assert row["note"].startswith("nobody was held out")
+    assert row["checks"]["comparison"]["unlike"] < 0.1
+    assert row["is_trusted"]
+    satisfaction = found["k1", "observational", "mail", "satisfaction", None]
+    assert (satisfaction["difference"], satisfaction["note"]) == (None, "not known of customers who were not contacted")
+
+
+def test_nobody_left_to_compare_with_is_told(stores):
+    everyone = [{**CROWD_SHOP["campaign_contacts"][0], "customer_id": customer} for customer in CROWD]
+    frames.accept(stores, DAY, **{**CROWD_SHOP, "campaign_contacts": everyone})
+    evaluate.evaluate_campaigns(DAY, stores)
+    row = results(stores)["k1", "observational", "mail", "revenue", None]
+    assert (row["difference"], row["is_trusted"]) == (None, False)
+    assert row["note"].startswith("too few customers")

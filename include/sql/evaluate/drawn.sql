@@ -1,5 +1,6 @@
 -- evaluate.drawn: everyone drawn for a campaign that is due, with the segment as published on the day before the
--- contact. What is dated after the window, or after :as_of, has not happened.
+-- contact. What is dated after the window, or after :as_of, has not happened. Who does not consent now is left out of
+-- all arms alike.
 with
 windows as (
     select
@@ -13,15 +14,17 @@ windows as (
         case when c.updated_at < :as_of then c.satisfaction end as satisfaction
     from raw.campaign_contacts as c
     inner join evaluate.due as k on c.campaign_id = k.campaign_id
+    inner join raw.customers_now as n on c.customer_id = n.customer_id and n.profiling_consent
     where c.contacted_at < :as_of and c.contacted_at < k.ends_at
 ),
 
--- who was contacted by another campaign while this one ran
+-- who was contacted by another campaign while this one ran: asked where no control arm evens that out
 elsewhere as (
     select distinct
         w.campaign_id,
         w.customer_id
     from windows as w
+    inner join evaluate.due as k on w.campaign_id = k.campaign_id and k.held_out = 0
     inner join raw.campaign_contacts as c
         on w.customer_id = c.customer_id and w.campaign_id <> c.campaign_id and c.arm <> 'control'
     inner join raw.campaigns as o on c.campaign_id = o.campaign_id

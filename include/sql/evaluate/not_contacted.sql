@@ -34,6 +34,7 @@ free as (
         row_number() over (partition by k.campaign_id order by md5(p.customer_id), p.customer_id) as place
     from evaluate.due as k
     inner join raw.customers as p on k.starts_at > p.signed_up_at
+    inner join raw.customers_now as n on p.customer_id = n.customer_id and n.profiling_consent
     left join busy as b on k.campaign_id = b.campaign_id and p.customer_id = b.customer_id
     where k.held_out = 0 and b.customer_id is null
 )

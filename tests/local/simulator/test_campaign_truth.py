@@ -36,8 +36,11 @@ def test_what_came_is_what_was_to_be_expected_in_either_arm(contacts, arm):
 def test_it_is_that_of_the_types_but_for_cancelled_orders(big_shop, contacts):
     """`truth.campaign_effects` also counts contacts of customers who have been deleted, and cancelled orders."""
     dsn, _ = big_shop
-    rows = fetch(dsn, "select campaign_id, sum(contacts * effect_on_purchase_probability) / sum(contacts), "
-                      "sum(contacts * effect_on_spend) / sum(contacts) from truth.campaign_effects group by 1")  # fmt: skip
+    rows = fetch(
+        dsn,
+        "select campaign_id, sum(contacts * effect_on_purchase_probability) / sum(contacts), "
+        "sum(contacts * effect_on_spend) / sum(contacts) from truth.campaign_effects group by 1",
+    )
     mine = contacts.groupby("campaign_id")[["conversion_more", "revenue_more"]].mean()
     theirs = np.array([row[1:] for row in sorted(rows) if row[0] in mine.index])
     scale = np.abs(theirs).max(axis=0)
