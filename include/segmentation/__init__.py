@@ -14,6 +14,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
+| evaluate | `evaluate`           | campaigns in `raw.*`, who was where    | `marketing.campaign_results`       |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | tidy     | `retention`          | `marketing.snapshots`                  | fewer of them                      |
 | tidy     | `compaction`         | the files of `raw.*`                   | fewer of them                      |
@@ -38,5 +39,7 @@ What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score`
 `cluster_report` leaves in MLflow.
 What publish needs: `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed` (what changed),
 `profiles`.
+What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
+was held out), `campaign_results` (their table), `campaign_pages`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """
