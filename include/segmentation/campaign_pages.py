@@ -152,7 +152,7 @@ def _changed(row: Row) -> str:
     means = f"{_plain(row, row['treatment_mean'])} against {_plain(row, row['control_mean'])}"
     if low <= 0 <= high:
         least = row["minimum_detectable"]
-        found = f" An effect of {_plain(row, least)} or more would most likely have been found." if least else ""
+        found = f" An effect of {_size(row, least)} or more would most likely have been found." if least else ""
         return f"{what}: no effect can be told. {means}; the effect is {between}.{found}"
     word = "more" if difference > 0 else "less"
     return f"{what}: {word}. {means}; the effect is {_signed(row, difference)}, {between}."
@@ -192,10 +192,13 @@ def _checks(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
             if each["check"] not in seen:
                 seen.add(each["check"])
                 p = "not tested, too few groups" if each["p_value"] is None else f"p = {each['p_value']:.2g}"
-                yield {"told": f"{each['check']}: as drawn at random? {p}", "is_met": each["is_met"]}
+                yield {
+                    "told": f"{each['check']}: as drawn at random? {p}",
+                    "is_met": each["is_met"] if each["p_value"] is not None else None,
+                }
         if "draw" in checks and checks["intended_shares"] is None and "intended" not in seen:
             seen.add("intended")
-            yield {"told": "sizes of the arms: not tested, nobody has said which were intended", "is_met": True}
+            yield {"told": "sizes of the arms: not tested, nobody has said which were intended", "is_met": None}
         compared = checks.get("comparison")
         if compared and row["arm"] not in seen:
             seen.add(row["arm"])
@@ -226,12 +229,12 @@ def _picture(rows: Sequence[Row], metric: str) -> dict[str, Any]:
             "y": 20 + _STEP * number,
             "at": place(each[0]), "low": place(each[1]), "high": place(each[2]),
             "colour": "#8a949e" if each[1] <= 0 <= each[2] else "#1b6e3c" if each[0] > 0 else "#b3261e",
-            "told": f"{_signed(row, each[0])} ({_signed(row, each[1])} to {_signed(row, each[2])})",
+            "told": "{:+.2f} ({:+.2f} to {:+.2f})".format(*(_scale(row) * end for end in each[:3])),
         }
         for number, (row, each) in enumerate(told)
     ]  # fmt: skip
     return {
-        "title": f"Difference in {_WHAT[metric]}",
+        "title": f"Difference in {_WHAT[metric]}{', in points of a hundred' if metric in _SHARES else ''}",
         "marks": marks,
         "zero": place(0.0),
         "height": 46 + _STEP * len(marks),
@@ -267,6 +270,14 @@ def _signed(row: Row, value: float | None) -> str:
     if value is None:
         return ""
     return f"{100 * value:+.2f} points" if row["metric"] in _SHARES else f"{value:+,.2f}"
+
+
+def _size(row: Row, value: float) -> str:
+    return f"{100 * value:.2f} points" if row["metric"] in _SHARES else f"{value:,.2f}"
+
+
+def _scale(row: Row) -> int:
+    return 100 if row["metric"] in _SHARES else 1
 
 
 def _count(value: int | None) -> str:
