@@ -4,11 +4,18 @@ import tempfile
 from pathlib import Path
 
 from local.postgres import Postgres
-from segmentation import families, snapshots, warehouse
+from segmentation import campaign_results, families, snapshots, warehouse
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FEATURES, CONTRACT = DOCS / "features.md", DOCS / "output-contract.md"
-RELATIONS = ("customer_segments", "segment_changes", "segment_history", "segment_profiles", "snapshots")
+RELATIONS = (
+    "customer_segments",
+    "segment_changes",
+    "segment_history",
+    "segment_profiles",
+    "snapshots",
+    "campaign_results",
+)
 _CONTRACT_HEAD = """# The output contract: every relation and column
 
 What CRM systems read, in schema `marketing`. How it behaves: [contract.md](contract.md). Made from the comments in the
@@ -60,6 +67,7 @@ if __name__ == "__main__":
         server.start()
         try:
             snapshots.ensure_schema(server.url())
+            campaign_results.ensure_schema(server.url())
             CONTRACT.write_text(contract(server.url()), encoding="utf-8")
         finally:
             server.stop()

@@ -67,6 +67,7 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         # The practice shop's history lies in the past: a DAG runs when it is asked to, not by the clock.
         "SEGMENTATION_DAILY_SCHEDULE": "",
         "SEGMENTATION_WEEKLY_SCHEDULE": "",
+        "SEGMENTATION_CAMPAIGNS_SCHEDULE": "",
         # Somebody is waiting for it.
         "SEGMENTATION_TRAINING__SEARCH_SECONDS": os.environ.get("SEGMENTATION_TRAINING__SEARCH_SECONDS", "3"),
         "PYTHONPATH": str(REPOSITORY / "include"),

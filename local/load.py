@@ -1,9 +1,9 @@
 """
 Fills the practice shop, schema `shop`, with a real data set, losing nothing, or with a simulated one.
 
-Every line of the source is one row of `shop.order_items` or one row of `quarantine.rows`. The shop is replaced in one
-transaction: after any failure, and until its end, readers see the shop that was there before; for a simulated one,
-which may be large, they wait.
+Every line of the source is one row of `shop.order_items`, of a randomised campaign's file one of
+`shop.campaign_contacts`, or one row of `quarantine.rows`. The shop is replaced in one transaction: after any failure,
+and until its end, readers see the shop that was there before; for a simulated one, which may be large, they wait.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from local import cdnow, online_retail
+from local import cdnow, hillstrom, online_retail
 from local.shop import QUARANTINE_COLUMNS, Shop
 from local.simulator import practice_shop
 from local.simulator.settings import DAYS, Settings
@@ -38,7 +38,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Report:
-    """What a load did. Holds: lines == order_items + the sum of `quarantined`.
+    """What a load did. Holds: lines == order_items (or contacts) + the sum of `quarantined`.
 
     `quarantined` counts each refused line once, by its foremost reason; `all_reasons` counts it under every reason
     that applies. `returns_applied`: cancelled lines that an earlier order line took back, whole or in part. `day`: the
@@ -60,8 +60,8 @@ class Report:
 def load(data: str | None, dsn: str, progress: Progress | None = None) -> Report:
     """Replaces the shop in the database `dsn` by the data set in the file `data`, or sees to a simulated one.
 
-    :param data: path of an Online Retail, Online Retail II or CDNOW file, plain or gzipped; None for a simulated shop:
-        the one that is there, whatever its size and age, or else a small one.
+    :param data: path of an Online Retail, Online Retail II, CDNOW or Hillstrom file, plain or gzipped; None for a
+        simulated shop: the one that is there, whatever its size and age, or else a small one.
     :param progress: called as progress(what is being done, done, total), in units of that step.
     :raises WrongFile: the file is none of these, or nothing in it can be loaded. Nothing was changed.
     """
@@ -120,9 +120,12 @@ def _reader(file: SourceFile, progress: Progress) -> Callable[[], Shop]:
         return lambda: online_retail.read(file, columns, progress)
     if columns := cdnow.layout(file.lines(_silent)):
         return lambda: cdnow.read(file, columns, progress)
+    if hillstrom.layout(first):
+        return lambda: hillstrom.read(file, progress)
     found = first.strip() if len(first.strip()) <= _SHOWN else f"{first.strip()[:_SHOWN]}..."
     raise WrongFile(
-        f"expected {online_retail.EXPECTED} or {cdnow.EXPECTED}, found that {file.name} begins with {found!r}"
+        f"expected {online_retail.EXPECTED}, {cdnow.EXPECTED} or {hillstrom.EXPECTED}, "
+        f"found that {file.name} begins with {found!r}"
     )
 
 

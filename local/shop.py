@@ -81,7 +81,7 @@ class Refused:
 class Shop:
     """A whole shop: `tables` by entity name with the contract's columns, `lines` of the source, what was refused.
 
-    Holds: lines == rows of order_items + refused lines.
+    Holds: lines == rows of order_items, or of campaign_contacts where there are any, + refused lines.
     """
 
     source: str

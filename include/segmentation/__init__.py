@@ -14,6 +14,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
 | publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
+| evaluate | `evaluate`           | campaigns in `raw.*`, who was where    | `marketing.campaign_results`       |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | request  | `erase`              | all that is kept                       | the same, without a person; proof  |
 | request  | `personal_export`    | all that is kept of a person           | a file in the lake                 |
@@ -42,5 +43,7 @@ What publish needs: `consent` (who may be in it), `snapshots` (its table), `snap
 `profiles`.
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
+What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
+was held out), `campaign_results` (their table), `campaign_pages`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -24,7 +24,7 @@ from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = ("marketing", "marketing_internal", "quality", "quarantine", "ops", "privacy")
+SCHEMAS = ("marketing", "marketing_internal", "evaluation", "quality", "quarantine", "ops", "privacy")
 # Who is being erased stands there until the scan has found nothing; the tombstones are meant to be read
 _MEANT = ("privacy.requests", "privacy.unfinished")
 _TEXT = (".html", ".htm", ".md", ".txt", ".json", ".yaml", ".yml", ".svg", ".csv", ".log")

@@ -316,6 +316,30 @@ class Retrain(_Group):
     min_days: int = Field(3, ge=1, description="between two trainings, or two requests for one")
 
 
+class Evaluate(_Group):
+    """How campaigns are measured; see docs/campaign-results.md."""
+
+    settle_days: int = Field(30, ge=0, description="after its end: late orders and returns may still come, then final")
+    intended_shares: dict[str, dict[str, float]] = Field(
+        {}, description='of the arms, by campaign or strategy, e.g. {"coupon": {"control": 0.25, "treatment": 0.75}}'
+    )
+    alarm: float = Field(0.001, gt=0, lt=0.5, description="p-value below which the draw of the arms is not trusted")
+    least_costed: float = Field(0.95, gt=0, le=1, description="part of the revenue with unit costs, else no margin")
+    few_events: int = Field(10, ge=1, description="customers of an arm with an outcome; with fewer, ends are rough")
+    most_compared: int = Field(50_000, ge=100, description="customers who were not contacted, of a campaign, at most")
+    most_unlike: float = Field(0.1, gt=0, description="standard deviations that compared groups may lie apart")
+    least_overlap: float = Field(0.95, gt=0, le=1, description="part of the contacted who have their like among others")
+    seed: int = Field(20_262, ge=0)
+
+    @field_validator("intended_shares")
+    @classmethod
+    def _shares(cls, intended):
+        for name, shares in intended.items():
+            if len(shares) < 2 or any(not share > 0 for share in shares.values()):
+                raise ValueError(f"the intended shares of {name} must be of two arms or more, each above 0: {shares}")
+        return intended
+
+
 class Settings(BaseSettings):
     """All groups. Read once per process; tests make their own."""
 
@@ -338,6 +362,7 @@ class Settings(BaseSettings):
     performance: Performance = Performance()
     drift: Drift = Drift()
     retrain: Retrain = Retrain()
+    evaluate: Evaluate = Evaluate()
 
 
 def data_docs_of(lake: str) -> str:

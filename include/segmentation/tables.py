@@ -399,8 +399,16 @@ CUSTOMER_SEGMENTS = "marketing.customer_segments"
 SNAPSHOTS = "marketing.snapshots"
 SEGMENT_ROWS = "marketing_internal.segment_rows"
 CHANGE_ROWS = "marketing_internal.change_rows"
-SEGMENT_HISTORY = "marketing.segment_history"
 CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
+SEGMENT_HISTORY = "marketing.segment_history"
+CAMPAIGN_RESULTS = "marketing.campaign_results"
+CAMPAIGN_RESULT_ROWS = "evaluation.campaign_results"
+
+# Of a day's evaluation of campaigns, in its session: which are due, whom they drew, whom they left out, all of these
+DUE_CAMPAIGNS = "evaluate.due"
+DRAWN = "evaluate.drawn"
+NOT_CONTACTED = "evaluate.not_contacted"
+MEASURED_CUSTOMERS = "evaluate.customers"
 
 # Beside it, what the gates found: every rule's result, and the rows that do not count
 QUALITY_RESULTS = "quality.results"
@@ -444,5 +452,47 @@ SEGMENT_COLUMNS = pa.schema(
         ("model_versions", pa.string()),
         ("scored_at", _TIME),
         ("high_value_probability_90d", pa.float32()),
+    ]
+)
+
+# What a campaign changed, a row per design, arm, metric and segment
+RESULT_COLUMNS = pa.schema(
+    [
+        ("campaign_id", pa.string()),
+        ("campaign_name", pa.string()),
+        ("strategy_id", pa.string()),
+        ("channel", pa.string()),
+        ("starts_at", _TIME),
+        ("ends_at", _TIME),
+        ("status", pa.string()),
+        ("design", pa.string()),
+        ("arm", pa.string()),
+        ("metric", pa.string()),
+        ("segment_id", pa.int32()),
+        ("segment_name", pa.string()),
+        ("treatment_customers", pa.int64()),
+        ("control_customers", pa.int64()),
+        ("treatment_mean", pa.float64()),
+        ("control_mean", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()),
+        ("difference_high", pa.float64()),
+        ("p_value", pa.float64()),
+        ("relative_lift", pa.float64()),
+        ("adjusted_difference", pa.float64()),
+        ("adjusted_low", pa.float64()),
+        ("adjusted_high", pa.float64()),
+        ("adjusted_p_value", pa.float64()),
+        ("variance_reduction", pa.float64()),
+        ("corrected_p_value", pa.float64()),
+        ("minimum_detectable", pa.float64()),
+        ("cost", pa.float64()),
+        ("roi", pa.float64()),
+        ("roi_low", pa.float64()),
+        ("roi_high", pa.float64()),
+        ("is_trusted", pa.bool_()),
+        ("note", pa.string()),
+        ("checks", pa.string()),
+        ("as_of_date", pa.date32()),
     ]
 )

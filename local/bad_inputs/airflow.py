@@ -38,6 +38,7 @@ def settings(home: Path, registry: str) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SEGMENTATION_DAILY_SCHEDULE": "",
         "SEGMENTATION_WEEKLY_SCHEDULE": "",
+        "SEGMENTATION_CAMPAIGNS_SCHEDULE": "",
     }
 
 

@@ -2,7 +2,7 @@
 The Data Docs inside Airflow's own pages: for whoever may see the DAGs, since their examples name customers.
 
 `/segmentation/data-docs/<day>/<table>.html` hands out a page of the lake; `/segmentation/data-docs-of-run` finds the
-day of a run.
+day of a run. `/segmentation/data-docs/campaigns/index.html` leads to what each campaign has changed.
 """
 
 import os
@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 
 WATCHED_DAG = "segment_customers_daily"
-PAGE = re.compile(r"(?:\d{4}-\d{2}-\d{2}/)?[a-z_.]+\.html")
+PAGE = re.compile(r"(?:(?:\d{4}-\d{2}-\d{2}/)?[a-z_.]+|campaigns/[A-Za-z0-9_-]+)\.html")
 
 app = FastAPI(
     title="Segmentation",

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TAGS = {
     "erase_customers": "on request",
     "export_customer": "on request",
+    "evaluate_campaigns_daily": "daily",
     "export_segment": "on request",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
@@ -50,6 +51,11 @@ EDGES = {
     },
     "erase_customers": {"erase": set()},
     "export_customer": {"export": set()},
+    "evaluate_campaigns_daily": {
+        "extract": {"validate_raw"},
+        "validate_raw": {"evaluate"},
+        "evaluate": set(),
+    },
     "export_segment": {"export": set()},
     "roll_back_model": {"roll_back": set()},
     "roll_back_segments": {"roll_back": set()},
@@ -135,6 +141,7 @@ def test_nothing_publishes_or_trains_on_what_was_not_validated(dag):
     _, each = dag
     upstream = {task: {t for t, f in each["tasks"].items() if task in f["down"]} for task in each["tasks"]}
     before = {"publish": "validate_scores", "score": "validate_features", "aggregates": "validate_raw"}
+    before |= {"evaluate": "validate_raw"}
     before |= {"features": "aggregates", "training_examples": "aggregates"}  # which only read what was accepted
     for task, gate in before.items():
         if task in upstream:
@@ -167,6 +174,7 @@ def test_what_is_written_for_others_is_announced(parsed):
         if facts["outlets"]
     }
     assert announced == {
+        ("evaluate_campaigns_daily", "evaluate"): ["campaign_results"],
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
@@ -178,6 +186,7 @@ def test_what_is_written_for_others_is_announced(parsed):
 def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     schedules = {dag_id: dag["schedule"] for dag_id, dag in parsed["dags"].items()}
     assert schedules == {
+        "evaluate_campaigns_daily": "0 7 * * *",
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
         "erase_customers": None,
@@ -186,7 +195,13 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
         "roll_back_model": None,
         "roll_back_segments": None,
     }
-    changed = parse(tmp_path, SEGMENTATION_DAILY_SCHEDULE="30 6 * * *", SEGMENTATION_WEEKLY_SCHEDULE="")
+    changed = parse(
+        tmp_path,
+        SEGMENTATION_DAILY_SCHEDULE="30 6 * * *",
+        SEGMENTATION_WEEKLY_SCHEDULE="",
+        SEGMENTATION_CAMPAIGNS_SCHEDULE="0 9 * * *",
+    )
+    assert changed["dags"]["evaluate_campaigns_daily"]["schedule"] == "0 9 * * *"
     assert changed["dags"]["segment_customers_daily"]["schedule"] == "30 6 * * *"
     assert changed["dags"]["train_models_weekly"]["schedule"] is None
 

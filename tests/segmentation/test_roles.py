@@ -3,15 +3,18 @@
 import pytest
 
 from local import docs
-from segmentation import publish, snapshots, warehouse
+from segmentation import campaign_results, evaluate, publish, snapshots, warehouse
+from tests import frames
+from tests.segmentation.test_evaluate import SHOP
 from tests.segmentation.test_publish import DAY, write_scores
 
 RELATIONS = ["marketing.customer_segments", "marketing.segment_changes", "marketing.segment_history",
-             "marketing.segment_profiles", "marketing.snapshots"]  # fmt: skip
-AGGREGATES = RELATIONS[-2:]
+             "marketing.segment_profiles", "marketing.snapshots", "marketing.campaign_results"]  # fmt: skip
+AGGREGATES = RELATIONS[-3:]
 BEHIND = ["marketing_internal.segment_rows", "marketing_internal.segment_rows_1", "marketing_internal.change_rows",
           "marketing_internal.change_rows_1", "marketing_internal.current_snapshot", "marketing_internal.publications",
-          "quarantine.rows", "quality.results", "ops.acceptances", "shop.customers"]  # fmt: skip
+          "evaluation.campaign_results", "quarantine.rows", "quality.results", "ops.acceptances",
+          "shop.customers"]  # fmt: skip
 
 
 MAKE_ROLE = """
@@ -33,6 +36,8 @@ def shop(stores, postgres_server):
             logins[role] = postgres_server.url(database, f"{role}_login", "secret")
     write_scores(stores, DAY, 20)
     publish.publish_segments(DAY, stores)
+    frames.accept(stores, DAY, **SHOP)
+    evaluate.evaluate_campaigns(DAY, stores)
     return logins
 
 
@@ -80,6 +85,7 @@ def test_dashboards_read_aggregates_only(shop, relation):
         "create table marketing.mine (a int)",
         "create or replace view marketing.snapshots as select 1",
         "drop view marketing.customer_segments",
+        "delete from marketing.campaign_results returning 1",
         "set role postgres",
         "set session authorization postgres",
         "set role pipeline",
@@ -111,6 +117,7 @@ def test_a_role_that_comes_later_is_granted_its_part_with_the_next_publication(s
 
 def test_the_contracts_page_is_what_the_database_says(stores):
     snapshots.ensure_schema(stores.marketing)
+    campaign_results.ensure_schema(stores.marketing)
     text = docs.contract(stores.marketing)
     assert docs.CONTRACT.read_text(encoding="utf-8") == text, "run `make docs`"
     assert "None" not in text

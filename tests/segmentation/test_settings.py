@@ -38,3 +38,9 @@ def test_stores_do_not_show_passwords():
     shown = repr(settings.Stores("postgresql://u:geheim@h/d", "postgresql://u:geheim@h/d", "/lake", "http://mlflow"))
     assert "geheim" not in shown
     assert "/lake" in shown
+
+
+@pytest.mark.parametrize("shares", [{"control": 1.0}, {"control": 0.0, "mail": 1.0}])
+def test_intended_shares_are_of_two_arms_or_more(shares):
+    with pytest.raises(ValidationError, match="spring"):
+        settings.Evaluate(intended_shares={"spring": shares})

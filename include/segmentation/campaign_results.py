@@ -1,0 +1,45 @@
+"""
+The table of the campaigns' results: the rows of each day, of which the contract shows the latest of each campaign.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from segmentation import sql, tables, warehouse
+
+_SCHEMA = ("schema", "comments", "grants")
+_READERS = ["crm_reader", "dashboard_reader"]
+_LOCK = int.from_bytes(hashlib.sha256(b"fenqun.evaluate").digest()[:8], "big", signed=True)
+
+
+def ensure_schema(dsn: str) -> None:
+    """Creates or upgrades the relations, but touches nothing while they, and the roles, are as this version wants."""
+    with warehouse.connect(dsn) as connection:
+        roles = warehouse.fetch(
+            connection, "select rolname from pg_roles where rolname = any(:roles) order by 1", {"roles": _READERS}
+        )
+    parts = [f"-- {', '.join(name for (name,) in roles)}", *(sql.read("campaign_results", each) for each in _SCHEMA)]
+    warehouse.ensure_schema(dsn, "evaluation", ";\n".join(parts), _LOCK)
+
+
+def settled(dsn: str, day: dt.date) -> set[str]:
+    """The campaigns whose final results an earlier day has written."""
+    with warehouse.connect(dsn) as connection:
+        return {name for (name,) in warehouse.fetch(connection, sql.read("campaign_results", "settled"), {"day": day})}
+
+
+def replace_day(dsn: str, day: dt.date, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Puts rows in the place of what was written for the day, all or nothing.
+
+    :param rows: with the columns of `tables.RESULT_COLUMNS`; those left out are null.
+    :returns: how many.
+    """
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=tables.RESULT_COLUMNS)
+    with warehouse.connect(dsn) as connection:
+        warehouse.execute(connection, "select pg_advisory_xact_lock(:lock)", {"lock": _LOCK})
+        warehouse.execute(connection, "delete from evaluation.campaign_results where as_of_date = :day", {"day": day})
+        return warehouse.copy_in(connection, tables.CAMPAIGN_RESULT_ROWS, [table], table.column_names)

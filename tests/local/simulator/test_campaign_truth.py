@@ -1,0 +1,53 @@
+"""What contacts were to bring, beside what they brought, at 20,000 customers."""
+
+import numpy as np
+import pytest
+
+from local.simulator import campaign_truth
+from tests.local.simulator.conftest import fetch
+from tests.local.simulator.test_truth import close
+
+
+@pytest.fixture(scope="module")
+def contacts(big_shop):
+    dsn, _ = big_shop
+    told = campaign_truth.of_contacts(dsn)
+    did = fetch(
+        dsn,
+        "select c.campaign_id, c.customer_id, count(o.*)::int, coalesce(sum(o.total_amount), 0)::float8 "
+        "from shop.campaign_contacts as c inner join shop.campaigns as k using (campaign_id) "
+        "left join shop.orders as o on o.customer_id = c.customer_id and o.status != 'cancelled' "
+        "and o.ordered_at >= c.contacted_at and o.ordered_at < k.ends_at group by 1, 2 order by 1, 2",
+    )
+    assert list(zip(told["campaign_id"], told["customer_id"], strict=True)) == [row[:2] for row in did]
+    orders, spend = (np.array([row[place] for row in did], float) for place in (2, 3))
+    return told.assign(bought=orders > 0, spend=spend)
+
+
+@pytest.mark.parametrize("arm", ["control", "treatment"])
+def test_what_came_is_what_was_to_be_expected_in_either_arm(contacts, arm):
+    ours = contacts[contacts["arm"] == arm]
+    for brought, expected in (("bought", "conversion"), ("spend", "revenue")):
+        wanted = ours[expected] + (ours[f"{expected}_more"] if arm == "treatment" else 0)
+        assert close(ours[brought].to_numpy(float), wanted.to_numpy())
+        assert not close(ours[brought].to_numpy(float), 1.2 * wanted.to_numpy())
+
+
+def test_it_is_that_of_the_types_but_for_cancelled_orders(big_shop, contacts):
+    """`truth.campaign_effects` also counts contacts of customers who have been deleted, and cancelled orders."""
+    dsn, _ = big_shop
+    rows = fetch(
+        dsn,
+        "select campaign_id, sum(contacts * effect_on_purchase_probability) / sum(contacts), "
+        "sum(contacts * effect_on_spend) / sum(contacts) from truth.campaign_effects group by 1",
+    )
+    mine = contacts.groupby("campaign_id")[["conversion_more", "revenue_more"]].mean()
+    theirs = np.array([row[1:] for row in sorted(rows) if row[0] in mine.index])
+    scale = np.abs(theirs).max(axis=0)
+    assert np.all(np.abs(mine.to_numpy() - theirs) < [0.05 * scale[0], 0.02 * scale[1]])
+
+
+def test_a_newsletter_changes_nothing(contacts):
+    newsletter = contacts[contacts["strategy_id"] == "newsletter"]
+    assert len(newsletter) > 100
+    assert not newsletter[["conversion_more", "revenue_more"]].to_numpy().any()
