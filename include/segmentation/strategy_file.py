@@ -132,7 +132,8 @@ def read(path: Path = CONFIG) -> tuple[Planned, ...]:
     """
     problems: list[Problem] = []
     found = []
-    for node, told in _entries(path):
+    entries = _entries(path)
+    for node, told in entries:
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.MappingNode):
             problems.append(Problem(line, "a strategy is a list of fields, such as id: welcome_pack"))
@@ -148,7 +149,7 @@ def read(path: Path = CONFIG) -> tuple[Planned, ...]:
         problems += wrong
         problems += [Problem(_line(node, [field]), f"{strategy.id}: {field} {why}") for field, why in _odd(strategy)]
         found.append((strategy, condition, node))
-    problems += _clashes([(strategy, node) for strategy, _, node in found])
+    problems += _clashes(entries)
     if problems:
         raise StrategiesError(path, problems)
     planned = [Planned(strategy, condition, node.start_mark.line + 1) for strategy, condition, node in found]
@@ -221,15 +222,17 @@ def _odd(strategy: Strategy) -> Iterator[tuple[str, str]]:
         yield "expected_margin", f"of {strategy.margin_amount:g} never pays for a contact of {cost:g} at that lift"
 
 
-def _clashes(found: Sequence[tuple[Strategy, yaml.MappingNode]]) -> Iterator[Problem]:
+def _clashes(entries: Sequence[tuple[yaml.Node, Any]]) -> Iterator[Problem]:
     """Two strategies of one id, or of one priority: which goes first would be left to chance."""
     for field in ("id", "priority"):
-        seen: dict[Any, tuple[str, int]] = {}
-        for strategy, node in found:
-            value, line = getattr(strategy, field), _line(node, [field])
-            first = seen.setdefault(value, (strategy.id, line))
-            if first[1] != line:
-                yield Problem(line, f"{strategy.id}: {field} {value} is that of {first[0]} in line {first[1]} already")
+        seen: dict[Any, int] = {}
+        for node, told in entries:
+            value = told.get(field) if isinstance(told, dict) else None
+            if not isinstance(value, str | int):
+                continue
+            line = _line(node, [field])
+            if seen.setdefault(value, line) != line:
+                yield Problem(line, f"{_id_of(told)}{field} {value} is that of line {seen[value]} already")
 
 
 def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
