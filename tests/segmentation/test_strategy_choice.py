@@ -34,20 +34,24 @@ def planned(**told):
     return Planned(strategy, compiled(strategy.who, strategy_columns.every()), number)
 
 
+def _rows(ids, customers, names):
+    return [{"customer_id": one, **{n: c.get(n) for n in names}} for one, c in zip(ids, customers, strict=True)]
+
+
 def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31"):
     """What each customer gets. A customer: scores, features and facts by name."""
     ids = [f"c{number}" for number in range(len(customers))]
     scores = pa.Table.from_pylist(
-        [{"customer_id": one, **{n: c.get(n) for n in strategy_columns.scores()}} for one, c in zip(ids, customers)],
+        _rows(ids, customers, strategy_columns.scores()),
         schema=pa.schema([("customer_id", pa.string()), *strategy_columns.scores().items()]),
     )  # fmt: skip
     features = ["order_value_mean", "last_complaint_age_days", "category_top", "viewed_category_top"]
     kinds = [pa.float64(), pa.int64(), pa.string(), pa.string()]
     of_features = pa.Table.from_pylist(
-        [{"customer_id": one, **{n: c.get(n) for n in features}} for one, c in zip(ids, customers)],
-        schema=pa.schema([("customer_id", pa.string()), *zip(features, kinds)]),
+        _rows(ids, customers, features),
+        schema=pa.schema([("customer_id", pa.string()), *zip(features, kinds, strict=True)]),
     )  # fmt: skip
-    facts = [{"customer_id": one, **{n: c.get(n) for n in FACTS.names[1:]}} for one, c in zip(ids, customers)]
+    facts = _rows(ids, customers, FACTS.names[1:])
     known = Known([*strategy_columns.scores(), *features], bool(stock), 50.0)
     with engine.session("", settings.Settings()) as session:
         session.put(tables.CUSTOMER_SCORES, scores)
@@ -79,14 +83,10 @@ def test_the_margin_is_what_the_formula_says():
 
 
 def test_everyone_gets_the_best_where_no_budget_runs_out_and_ties_go_by_priority():
-    every = [planned(number=1, who="value_tier = 'high'"), planned(number=2), planned(number=3, who="churn_risk = 'high'",
-             expected_margin=200.0)]  # fmt: skip
-    p = {"purchase_probability_30d": 0.5}
-    customers = [
-        {**p, "value_tier": "high"},
-        {**p, "value_tier": "low"},
-        {**p, "value_tier": "high", "churn_risk": "high"},
-    ]
+    best = planned(number=3, who="churn_risk = 'high'", expected_margin=200.0)
+    every = [planned(number=1, who="value_tier = 'high'"), planned(number=2), best]
+    kinds = ({"value_tier": "high"}, {"value_tier": "low"}, {"value_tier": "high", "churn_risk": "high"})
+    customers = [{"purchase_probability_30d": 0.5, **kind} for kind in kinds]
     assert [one.strategy_id for one in choose(every, customers)] == ["s1", "s2", "s3"]
 
 
@@ -196,7 +196,7 @@ def one_by_one(strategies, customers, found):
                 continue
             margin = gain(float(np.float32(p)), s.expected_lift) * s.margin_amount - s.cost_per_contact
             if margin > 0:
-                tied = (int.from_bytes(tie[:8], "little"), f"c{number}")
+                tied = (int.from_bytes(tie[8:], "little"), f"c{number}")
                 pairs.append((-round(margin, 9), s.priority, tied, number, s))
     got, left = {}, {each.strategy.id: each.strategy.most_contacts for each in strategies}
     for *_, number, s in sorted(pairs, key=lambda pair: pair[:3]):
