@@ -227,13 +227,16 @@ def _open(number: int, cutoff: Cutoff | None) -> str:
 
 
 def _overrun(session: engine.Session, planned: Sequence[Planned], closed: Collection[int]) -> dict[int, Cutoff]:
-    """Strategies that more customers have chosen than a day pays for, and the last that it does pay for."""
+    """Strategies that as many customers have chosen as a day pays for, or more, and the last that it does pay for.
+
+    Closed where it is just enough, too: the held-out ones are taken as far down as those who are contacted.
+    """
     count = f"select number, count(*) as contacts from {tables.STRATEGY_CHOICES} where not is_held group by number"  # noqa: S608
     contacts = {row["number"]: row["contacts"] for row in engine.table_of(session.batches(count)).to_pylist()}
     found = {}
     for number, each in enumerate(planned):
         most = each.strategy.most_contacts
-        if most is None or number in closed or contacts.get(number, 0) <= most:
+        if most is None or number in closed or contacts.get(number, 0) < most:
             continue
         last = f"""
             select margin, tie, customer_id from {tables.STRATEGY_CHOICES} where number = {number} and not is_held

@@ -197,7 +197,7 @@ def one_by_one(strategies, customers, found):
             margin = gain(float(np.float32(p)), s.expected_lift) * s.margin_amount - s.cost_per_contact
             if margin > 0:
                 tied = (int.from_bytes(tie[8:], "little"), f"c{number}")
-                pairs.append((-round(margin, 9), s.priority, tied, number, s))
+                pairs.append((-margin, s.priority, tied, number, s))
     got, left = {}, {each.strategy.id: each.strategy.most_contacts for each in strategies}
     for *_, number, s in sorted(pairs, key=lambda pair: pair[:3]):
         if number in got or left[s.id] == 0:
