@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model psql warehouse-url test lint lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model strategies psql warehouse-url test lint lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -46,6 +46,9 @@ rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
 
 rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
 	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"
+
+strategies: installed  ## check include/config/strategies.yaml, and count whom each strategy meets
+	@$(LOCAL) strategies
 
 psql: installed  ## a prompt in the warehouse; ARGS='-c "select 1"' for one statement
 	@$(LOCAL) psql -- $(ARGS)

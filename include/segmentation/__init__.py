@@ -13,7 +13,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | train    | `promote`            | verdicts, and what humans answered     | aliases `champion`, `previous`     |
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
-| strategy | `strategy`           | `score.customer_daily`, strategies.yaml | `score.strategy_daily`            |
+| strategy | `strategy`           | `score.customer_daily`, the YAML file  | `score.strategy_daily`             |
 | publish  | `publish`            | `score.*`                              | `marketing.*`                      |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | tidy     | `retention`          | `marketing.snapshots`                  | fewer of them                      |
@@ -38,7 +38,7 @@ What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score`
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.
 What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_audit`.
-What publish needs: `strategy_rows`, `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed` (what changed),
-`profiles`.
+What publish needs: `strategy_rows`, `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed`
+(what changed), `profiles`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """
