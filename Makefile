@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model export-customer erase-customer psql warehouse-url test lint lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer psql warehouse-url test lint lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -47,6 +47,9 @@ rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
 
 rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
 	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"
+
+strategies: installed  ## check include/config/strategies.yaml, and count whom each strategy meets
+	@$(LOCAL) strategies
 
 export-customer: installed  ## write all that is kept of a person to a file: ID=<customer_id>
 	@$(LOCAL) export-customer --id="$$ID"

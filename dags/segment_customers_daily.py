@@ -1,15 +1,17 @@
 """
 # Segment every customer, every day
 
-`shop.*` -> `raw.*` -> `agg.*` -> `feat.customer_daily` -> `score.customer_daily` -> `marketing.customer_segments`, for
-one day. The day is the run's logical date: everything known before its 00:00 UTC goes in, nothing after.
+`shop.*` -> `raw.*` -> `agg.*` -> `feat.customer_daily` -> `score.customer_daily`, `score.strategy_daily` ->
+`marketing.customer_segments`, for one day. The day is the run's logical date: everything known before its 00:00 UTC
+goes in, nothing after.
 
 Any day can be run again: it reads what it knew when it passed the raw gate first, and each step replaces its rows. A
 gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
 a rule wait in `quarantine.rows`. With `reload_since`, `reload_until` or both, rows that were updated between these
 times are loaded once more, and the day knows them. Scored by the promoted models that had been trained by that day;
-without any, `score` says so. What follows publication delays and undoes nothing: it measures what the models are worth
-(`ops.performance`, `ops.drift`) and may ask for a training, see docs/after-promotion.md.
+without any, `score` says so. Strategies come from include/config/strategies.yaml; `strategy` says which are off. What
+follows publication delays and undoes nothing: it measures what the models are worth (`ops.performance`, `ops.drift`)
+and may ask for a training, see docs/after-promotion.md.
 """
 
 from datetime import datetime
@@ -20,6 +22,7 @@ from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
+from segmentation_airflow.strategies import strategy
 from segmentation_airflow.tidy import compact, drop_snapshots
 from segmentation_airflow.watch import watch
 
@@ -64,9 +67,12 @@ def segment_customers_daily():
     checked = GateOperator(task_id="validate_features", table="feat.customer_daily")
     scored = score(day, "{{ dag_run.start_date.isoformat() }}")
     passed = GateOperator(task_id="validate_scores", table="score.customer_daily")
+    allowed = GateOperator(task_id="validate_strategies", table="score.strategy_daily")
     extract_and_accept(day) >> aggregates(day) >> built >> checked >> scored >> passed
+    scored >> strategy(day) >> allowed
     tidied = [compact(), drop_snapshots("{{ dag_run.start_date.isoformat() }}")]
-    publish(day, passed.output, "{{ run_id }}") >> [*tidied, watch(day)]
+    published = publish(day, passed.output, "{{ run_id }}")
+    allowed >> published >> [*tidied, watch(day)]
 
 
 segment_customers_daily()

@@ -127,6 +127,12 @@ def export_customer(options: argparse.Namespace) -> None:
     export_customer(Airflow(addresses.airflow, addresses.admin_password), options.id)
 
 
+def strategies(options: argparse.Namespace) -> int:
+    from local.strategies import check
+
+    return check()
+
+
 def psql(options: argparse.Namespace) -> None:
     from local.state import Folders
 
@@ -240,7 +246,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True, parser_class=_Parser)
-    for name, command in (("up", up), ("down", down), ("status", status), ("warehouse-url", warehouse_url)):
+    plain = {"up": up, "down": down, "status": status, "warehouse-url": warehouse_url, "strategies": strategies}
+    for name, command in plain.items():
         commands.add_parser(name).set_defaults(command=command)
     for name, command in (("load", load), ("demo", demo)):
         part = commands.add_parser(name)

@@ -103,7 +103,8 @@ def _fernet_key() -> str:
 
 @dataclass
 class Secrets:
-    """Made once at random: database passwords per role, the password of Airflow's user admin, Airflow's keys."""
+    """Made once at random: database passwords per role, the password of Airflow's user admin, Airflow's keys,
+    and the one that control groups are drawn by."""
 
     airflow: str = field(default_factory=_token)
     mlflow: str = field(default_factory=_token)
@@ -112,6 +113,7 @@ class Secrets:
     jwt: str = field(default_factory=_token)
     api: str = field(default_factory=_token)
     fernet: str = field(default_factory=_fernet_key)
+    holdout: str = field(default_factory=_token)
 
     @property
     def roles(self) -> dict[str, str]:

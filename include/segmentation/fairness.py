@@ -123,10 +123,14 @@ def largest_gaps(table: pd.DataFrame) -> dict[str, float]:
 
 def _sure_gap(one: dict, two: dict, z: float) -> float:
     """How much the true positive rates differ at least, 0..1."""
-    high, low = sorted((one, two), key=lambda group: group["true_positive_rate"], reverse=True)
-    found, lost = high["true_positive_rate"], low["true_positive_rate"]
-    down = found - wilson(found, high["positives"], z)[0]
-    up = wilson(lost, low["positives"], z)[1] - lost
+    return sure_difference(*((each["true_positive_rate"], each["positives"]) for each in (one, two)), z)
+
+
+def sure_difference(one: tuple[float, int], two: tuple[float, int], z: float) -> float:
+    """How much two shares differ at least, 0..1: (share, of how many rows) each; 0 if chance explains it (Newcombe)."""
+    (found, rows), (lost, others) = sorted((one, two), key=lambda share: share[0], reverse=True)
+    down = found - wilson(found, rows, z)[0]
+    up = wilson(lost, others, z)[1] - lost
     return max(float(found - lost - np.hypot(down, up)), 0.0)
 
 

@@ -1,5 +1,5 @@
 """
-publish: `score.customer_daily` -> `marketing.customer_segments`, one whole snapshot at a time: write, audit, publish.
+publish: `score.*` -> `marketing.customer_segments`, one whole snapshot at a time: write, audit, publish.
 
 A snapshot is loaded into a table of its own that nobody sees (`snapshots`), audited there (`snapshot_audit`), compared
 with what is current (`feed`), then attached as a partition; and one short transaction moves the row that readers follow
@@ -20,12 +20,12 @@ from segmentation import (
     erasures,
     feed,
     gate,
-    lake,
     profiles,
     settings,
     snapshot_audit,
     snapshots,
     sql,
+    strategy_rows,
     tables,
     warehouse,
 )
@@ -58,7 +58,8 @@ def publish_segments(
     with snapshots.only_publisher(stores.marketing) as connection:
         snapshots.clear_unfinished(stores.marketing, day)
         feed.clear_unfinished(connection)
-        snapshot_id = snapshots.open_snapshot(stores.marketing, day, validation, dag_run_id)
+        checked = {**(validation or {}), **strategy_rows.told(day, stores)}
+        snapshot_id = snapshots.open_snapshot(stores.marketing, day, checked, dag_run_id)
         agreed = consent.of_day(day, stores)
         sent = snapshots.load(stores.marketing, snapshot_id, _consenting(stores, day, agreed.withdrawn))
         was = snapshots.current(connection)
@@ -113,11 +114,10 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
 
 
 def _consenting(stores: Stores, day: dt.date, withdrawn: pa.Array) -> Iterator[pa.RecordBatch]:
-    with lake.open_parquet(stores.lake, tables.CUSTOMER_SCORES, day) as file:
-        for batch in file.iter_batches(settings.load().score.batch_rows):
-            if len(withdrawn):
-                batch = batch.filter(pc.invert(pc.is_in(batch["customer_id"], withdrawn)))
-            yield batch
+    for batch in strategy_rows.of_day(day, stores):
+        if len(withdrawn):
+            batch = batch.filter(pc.invert(pc.is_in(batch["customer_id"], withdrawn)))
+        yield batch
 
 
 def _migration(connection, snapshot_id: int, day: dt.date) -> Sequence[tuple[int | None, int | None, int]]:

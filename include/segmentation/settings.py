@@ -279,6 +279,14 @@ class Score(_Group):
         return self
 
 
+class Strategy(_Group):
+    """What keeps the strategies from being published; what they are is in `include/config/strategies.yaml`."""
+
+    max_offer_gap: float = Field(
+        0.20, gt=0, le=1, description="share with an offer, between two groups of an attribute"
+    )
+
+
 class Publish(_Group):
     """How patient publishing is with readers, how long snapshots are kept, which groups are too small to be told."""
 
@@ -358,6 +366,7 @@ class Settings(BaseSettings):
     cluster: Cluster = Cluster()
     promotion: Promotion = Promotion()
     score: Score = Score()
+    strategy: Strategy = Strategy()
     publish: Publish = Publish()
     performance: Performance = Performance()
     drift: Drift = Drift()

@@ -344,6 +344,13 @@ CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
 DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off
 CUSTOMER_SCORES = "score.customer_daily"
+STRATEGIES = "score.strategy_daily"
+
+# What the strategies of a day are chosen from; tables of a session, not in the lake
+STRATEGY_FACTS = "strategy.facts"
+STRATEGY_STOCK = "strategy.stock"
+STRATEGY_CANDIDATES = "strategy.candidates"
+STRATEGY_CHOICES = "strategy.choices"
 
 # Models in the registry: who belongs where, and one classifier per target
 SEGMENTS_MODEL = "customer_segments"
@@ -494,5 +501,18 @@ RESULT_COLUMNS = pa.schema(
         ("note", pa.string()),
         ("checks", pa.string()),
         ("as_of_date", pa.date32()),
+    ]
+)
+
+# The strategy of each scored customer; `expected_margin`: what the contact is expected to bring beyond its cost
+STRATEGY_COLUMNS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("as_of_date", pa.date32()),
+        ("strategy_id", pa.string()),
+        ("offer", pa.string()),
+        ("contact_channel", pa.string()),
+        ("in_holdout", pa.bool_()),
+        ("expected_margin", pa.float64()),
     ]
 )

@@ -27,8 +27,10 @@ EDGES = {
         "aggregates": {"features"},
         "features": {"validate_features"},
         "validate_features": {"score"},
-        "score": {"validate_scores"},
+        "score": {"validate_scores", "strategy"},
         "validate_scores": {"publish"},
+        "strategy": {"validate_strategies"},
+        "validate_strategies": {"publish"},
         "publish": {"compact", "drop_snapshots", "performance", "drift"},
         "compact": set(),
         "drop_snapshots": set(),
@@ -140,12 +142,12 @@ def test_nothing_publishes_or_trains_on_what_was_not_validated(dag):
     """On every path to a task that writes for others, the table it takes has passed its gate right before."""
     _, each = dag
     upstream = {task: {t for t, f in each["tasks"].items() if task in f["down"]} for task in each["tasks"]}
-    before = {"publish": "validate_scores", "score": "validate_features", "aggregates": "validate_raw"}
-    before |= {"evaluate": "validate_raw"}
-    before |= {"features": "aggregates", "training_examples": "aggregates"}  # which only read what was accepted
-    for task, gate in before.items():
+    before = {"publish": {"validate_scores", "validate_strategies"}, "score": {"validate_features"}}
+    before |= {"aggregates": {"validate_raw"}, "evaluate": {"validate_raw"}}
+    before |= {"features": {"aggregates"}, "training_examples": {"aggregates"}}  # which only read what was accepted
+    for task, gates in before.items():
         if task in upstream:
-            assert upstream[task] == {gate}
+            assert upstream[task] == gates
 
 
 def test_each_dag_explains_itself_and_never_runs_twice_at_once(dag):

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import Connection
 
 from segmentation import tables, warehouse
-from segmentation_airflow import stores
+from segmentation_airflow import stores, strategies
 
 
 def parts(**fields):
@@ -68,3 +68,11 @@ def test_any_database_with_a_hook_of_airflows_is_read_by_that(monkeypatch, tmp_p
     [batch] = warehouse.stream(found.warehouse, "select * from customers", tables.CUSTOMERS.schema)
     assert batch.to_pylist()[0]["city"] == "上海"
     assert batch.schema == tables.CUSTOMERS.schema
+
+
+def test_the_key_of_the_control_groups_is_a_connections_password(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_HOLDOUT_KEY", "generic://:a-key_of%2Ftwenty@")
+    assert strategies.holdout_key() == "a-key_of/twenty"
+    monkeypatch.setenv("AIRFLOW_CONN_HOLDOUT_KEY", "generic://")
+    with pytest.raises(ValueError, match="connection holdout_key has no password"):
+        strategies.holdout_key()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segmentation import erase_marketing, publish, snapshots, warehouse
+from segmentation import erase_marketing, lake, publish, snapshots, warehouse
 from segmentation import settings as product
 from segmentation.personal_data import Persons
 from segmentation.settings import Stores
@@ -178,7 +178,7 @@ def test_who_has_withdrawn_since_the_day_was_scored_leaves(stores):
     members = {"a": (1, "low", None), "b": (2, "low", None)}
     write(stores, FIRST, members)
     publish.publish_segments(FIRST, stores)
-    scores = publish.lake.read(stores.lake, "score.customer_daily", FIRST).to_pylist()
+    scores = lake.read(stores.lake, "score.customer_daily", FIRST).to_pylist()
     put_scores(stores, FIRST, scores, consenting=["a"])
     assert publish.publish_segments(FIRST, stores) == {
         "snapshot_id": 2, "rows": 1, "is_current": True, "changes": 1
@@ -211,7 +211,7 @@ def test_going_back_does_not_bring_back_who_has_withdrawn(stores):
     write(stores, FIRST, {"a": (1, "low", None), "b": (2, "low", None), "c": (2, "low", None)})
     publish.publish_segments(FIRST, stores)
     write(stores, FIRST + dt.timedelta(days=1), {"a": (1, "low", None), "c": (3, "low", None)})
-    rows = publish.lake.read(stores.lake, "score.customer_daily", FIRST + dt.timedelta(days=1)).to_pylist()
+    rows = lake.read(stores.lake, "score.customer_daily", FIRST + dt.timedelta(days=1)).to_pylist()
     put_scores(stores, FIRST + dt.timedelta(days=1), [*rows, {**rows[0], "customer_id": "b"}], consenting=["a", "c"])
     publish.publish_segments(FIRST + dt.timedelta(days=1), stores)
     assert publish.roll_back_segments(1, stores)["changes"] == 1

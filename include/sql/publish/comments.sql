@@ -30,12 +30,12 @@ comment on column marketing.customer_segments.content_preference is
 comment on column marketing.customer_segments.service_risk is
 'high, medium, low: complaints and returns to come; null where the shop has neither';
 comment on column marketing.customer_segments.strategy_id is
-'the marketing strategy chosen, or null where none may be used; null so far';
-comment on column marketing.customer_segments.offer is 'what the strategy offers; null so far';
+'the marketing strategy chosen, or null where none may be used';
+comment on column marketing.customer_segments.offer is 'what the strategy offers';
 comment on column marketing.customer_segments.contact_channel is
-'a channel that this customer has consented to, or null; null so far';
+'a channel that this customer has consented to, or null';
 comment on column marketing.customer_segments.in_holdout is
-'true: leave this customer alone, so that the effect can be measured; null so far';
+'true: leave this customer alone, so that the effect can be measured';
 comment on column marketing.customer_segments.recommended_products is
 'product ids, best first, in stock; null so far';
 comment on column marketing.customer_segments.reasons is 'up to three things that weighed most, in words';
