@@ -21,6 +21,7 @@ from segmentation import (
     gate,
     lake,
     profiles,
+    recommended,
     settings,
     snapshot_audit,
     snapshots,
@@ -57,7 +58,8 @@ def publish_segments(
         feed.clear_unfinished(connection)
         snapshot_id = snapshots.open_snapshot(stores.marketing, day, validation, dag_run_id)
         agreed = consent.of_day(day, stores)
-        sent = snapshots.load(stores.marketing, snapshot_id, _consenting(stores, day, agreed.withdrawn))
+        rows = recommended.filled(_consenting(stores, day, agreed.withdrawn), day, stores)
+        sent = snapshots.load(stores.marketing, snapshot_id, rows)
         was = snapshots.current(connection)
         migration = _migration(connection, snapshot_id, day)
         verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)

@@ -279,6 +279,33 @@ class Score(_Group):
         return self
 
 
+class Recommend(_Group):
+    """What is recommended; see docs/products.md."""
+
+    size: int = Field(10, ge=1, le=100, description="products in a list, at most")
+    just_bought_days: int = Field(7, ge=0, description="what was bought so lately is not recommended")
+    most_of_category: int = Field(4, ge=1, description="products of one category in a list")
+    largest_category_share: float = Field(0.5, gt=0, le=1, description="of products; above, categories tell nothing")
+    left_out: tuple[str, ...] = Field(("service",), description="categories that are no goods: postage, fees, vouchers")
+    history_days: int = Field(365, ge=1, description="purchases that are looked at")
+    half_days: int = Field(90, ge=1, description="after so many days a purchase weighs half")
+    popular_half_days: int = Field(30, ge=1, description="the same, for what is popular")
+    popular_shrink: float = Field(20, gt=0, description="buyers that everyone's taste counts for in a group's")
+    looked_days: int = Field(30, ge=1, description="what was looked at since then is a candidate")
+    most_own: int = Field(100, ge=1, description="products kept of what a customer bought")
+    most_looked: int = Field(20, ge=0, description="products kept of what a customer looked at")
+    most_paired: int = Field(30, ge=2, description="products of a customer that similarity is counted from")
+    sampled_customers: int = Field(200_000, ge=1_000, description="customers that similarity is counted from, at most")
+    similar_shrink: float = Field(10, ge=0, description="common buyers at which a similarity counts half")
+    neighbours: int = Field(20, ge=1, description="similar products kept of each")
+    seeds: int = Field(20, ge=1, description="products of a customer whose neighbours are candidates")
+    fill: int = Field(20, ge=1, description="popular products that are candidates for everyone, and for each group")
+    learnt_days: int = Field(30, ge=1, description="the last days, that the weights are learnt from")
+    learners: int = Field(5_000, ge=100, description="customers that the weights are learnt from, at most")
+    least_lessons: int = Field(200, ge=1, description="purchases among their candidates, without which none are learnt")
+    part_rows: int = Field(50_000, ge=1, description="customers whose candidates are in memory at once")
+
+
 class Publish(_Group):
     """How patient publishing is with readers, how long snapshots are kept, which groups are too small to be told."""
 
@@ -333,6 +360,7 @@ class Settings(BaseSettings):
     cluster: Cluster = Cluster()
     promotion: Promotion = Promotion()
     score: Score = Score()
+    recommend: Recommend = Recommend()
     publish: Publish = Publish()
     performance: Performance = Performance()
     drift: Drift = Drift()

@@ -344,6 +344,9 @@ CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
 DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off
 CUSTOMER_SCORES = "score.customer_daily"
+RECOMMENDATIONS = "score.recommendations_daily"
+ASKED = "recommend.asked"  # of a list that is being made, like recommend.<table>; not in the lake
+CANDIDATES = "recommend.candidates"
 
 # Models in the registry: who belongs where, and one classifier per target
 SEGMENTS_MODEL = "customer_segments"
@@ -443,5 +446,13 @@ SEGMENT_COLUMNS = pa.schema(
         ("model_versions", pa.string()),
         ("scored_at", _TIME),
         ("high_value_probability_90d", pa.float32()),
+    ]
+)
+# What is recommended to whom, the best product first
+RECOMMENDATION_COLUMNS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("as_of_date", pa.date32()),
+        ("recommended_products", pa.list_(pa.string())),
     ]
 )
