@@ -8,7 +8,14 @@ from segmentation import families, snapshots, warehouse
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FEATURES, CONTRACT = DOCS / "features.md", DOCS / "output-contract.md"
-RELATIONS = ("customer_segments", "segment_changes", "segment_history", "segment_profiles", "snapshots")
+RELATIONS = (
+    "customer_segments",
+    "segment_changes",
+    "segment_history",
+    "segment_profiles",
+    "snapshots",
+    "product_movement",
+)
 _CONTRACT_HEAD = """# The output contract: every relation and column
 
 What CRM systems read, in schema `marketing`. How it behaves: [contract.md](contract.md). Made from the comments in the

@@ -306,6 +306,32 @@ class Recommend(_Group):
     part_rows: int = Field(50_000, ge=1, description="customers whose candidates are in memory at once")
 
 
+class Movement(_Group):
+    """How products are told apart by how they sell, and what is done about them; see docs/products.md."""
+
+    weeks: int = Field(13, ge=4, le=52, description="without a sale in the last weeks a product is dead")
+    least_weeks: int = Field(4, ge=2, description="weeks on sale without which there is no trend")
+    young_days: int = Field(28, ge=0, description="on sale for less: a slow product is promoted, never cleared")
+    fast_share: float = Field(0.50, gt=0, lt=1, description="of all units: fast are the best sellers that bring it")
+    slow_share: float = Field(0.05, gt=0, lt=1, description="of all units: slow are the last sellers that bring it")
+    falling: float = Field(0.03, gt=0, description="loss of units from week to week, as a share, from which sales fall")
+    restock_days: int = Field(21, ge=1, description="days of stock below which fast and steady products are ordered")
+    promote_days: int = Field(180, ge=1, description="days of stock above which slow or falling ones are promoted")
+    clear_days: int = Field(730, ge=1, description="days of stock above which slow ones are cleared")
+    left_out: tuple[str, ...] = Field(("service",), description="categories that are no goods: postage, fees, vouchers")
+    keep_days: int = Field(400, ge=1, description="classifications of so many days up to the latest are kept")
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.fast_share + self.slow_share >= 1:
+            raise ValueError("fast_share and slow_share leave nothing in between")
+        if not self.restock_days < self.promote_days < self.clear_days:
+            raise ValueError("restock_days, promote_days and clear_days must rise")
+        if self.least_weeks > self.weeks:
+            raise ValueError(f"least_weeks {self.least_weeks} must not be above weeks {self.weeks}")
+        return self
+
+
 class Publish(_Group):
     """How patient publishing is with readers, how long snapshots are kept, which groups are too small to be told."""
 
@@ -361,6 +387,7 @@ class Settings(BaseSettings):
     promotion: Promotion = Promotion()
     score: Score = Score()
     recommend: Recommend = Recommend()
+    movement: Movement = Movement()
     publish: Publish = Publish()
     performance: Performance = Performance()
     drift: Drift = Drift()

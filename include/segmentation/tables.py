@@ -403,6 +403,8 @@ SNAPSHOTS = "marketing.snapshots"
 SEGMENT_ROWS = "marketing_internal.segment_rows"
 CHANGE_ROWS = "marketing_internal.change_rows"
 CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
+PRODUCT_MOVEMENT = "marketing.product_movement"
+MOVEMENT_ROWS = "marketing_internal.product_movement_rows"
 
 # Beside it, what the gates found: every rule's result, and the rows that do not count
 QUALITY_RESULTS = "quality.results"
