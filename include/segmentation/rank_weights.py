@@ -23,7 +23,7 @@ _DIGITS = 6
 def learn(lessons: pa.Table, least: int) -> dict[str, float]:
     """Sign -> weight.
 
-    :param lessons: a row per candidate of a past day: the signs, and `is_bought`.
+    :param lessons: a row per candidate of a past day: the signs, `is_bought`, and the row's `weight`.
     :param least: purchases among them, without which the usual weights are taken.
     """
     bought = lessons["is_bought"].to_numpy().astype(bool)
@@ -32,6 +32,7 @@ def learn(lessons: pa.Table, least: int) -> dict[str, float]:
         return dict(USUAL)
     signs = np.column_stack([lessons[name].to_numpy().astype("float64") for name in SIGNS])
     scale = StandardScaler().fit(signs)
-    model = LogisticRegression(max_iter=1_000).fit(scale.transform(signs), bought)
+    each = lessons["weight"].to_numpy().astype("float64")
+    model = LogisticRegression(max_iter=1_000).fit(scale.transform(signs), bought, each / each.mean())
     weights = model.coef_[0] / scale.scale_
     return {name: float(round(weight, _DIGITS)) for name, weight in zip(SIGNS, weights, strict=True)}

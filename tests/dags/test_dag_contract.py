@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DAGS = {
     f"{dag_id}.py": {dag_id}
     for dag_id in (
+        "classify_products_weekly",
         "export_segment",
         "roll_back_model",
         "roll_back_segments",
@@ -20,6 +21,7 @@ DAGS = {
     )
 }
 TAGS = {
+    "classify_products_weekly": "weekly",
     "export_segment": "on request",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
@@ -33,7 +35,8 @@ EDGES = {
         "validate_raw": {"aggregates"},
         "aggregates": {"features"},
         "features": {"validate_features"},
-        "validate_features": {"score"},
+        "validate_features": {"score", "recommend"},
+        "recommend": {"publish"},
         "score": {"validate_scores"},
         "validate_scores": {"publish"},
         "publish": {"compact", "drop_snapshots", "performance", "drift"},
@@ -55,6 +58,12 @@ EDGES = {
         "questions": {"decide"},
         "decide": {"promote"},
         "promote": set(),
+    },
+    "classify_products_weekly": {
+        "extract": {"validate_raw"},
+        "validate_raw": {"aggregates"},
+        "aggregates": {"movement"},
+        "movement": set(),
     },
     "export_segment": {"export": set()},
     "roll_back_model": {"roll_back": set()},
@@ -141,10 +150,13 @@ def test_nothing_publishes_or_trains_on_what_was_not_validated(dag):
     _, each = dag
     upstream = {task: {t for t, f in each["tasks"].items() if task in f["down"]} for task in each["tasks"]}
     before = {"publish": "validate_scores", "score": "validate_features", "aggregates": "validate_raw"}
-    before |= {"features": "aggregates", "training_examples": "aggregates"}  # which only read what was accepted
+    before |= {"recommend": "validate_features"}
+    # which only read what was accepted
+    before |= {"features": "aggregates", "training_examples": "aggregates", "movement": "aggregates"}
+    besides = {"publish": {"recommend"}}  # lists that nothing judges: products that passed the raw gate
     for task, gate in before.items():
         if task in upstream:
-            assert upstream[task] == {gate}
+            assert upstream[task] == {gate} | besides.get(task, set())
 
 
 def test_each_dag_explains_itself_and_never_runs_twice_at_once(dag):
@@ -173,6 +185,7 @@ def test_what_is_written_for_others_is_announced(parsed):
         if facts["outlets"]
     }
     assert announced == {
+        ("classify_products_weekly", "movement"): ["product_movement"],
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
@@ -185,6 +198,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     assert schedules == {
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
+        "classify_products_weekly": "0 6 * * 1",
         "export_segment": None,
         "roll_back_model": None,
         "roll_back_segments": None,

@@ -1,6 +1,6 @@
 -- marketing_internal.product_movement_rows of a day: how each product sells, and what is to be done about it. Weeks
--- count back from :as_of. What was returned does not count as sold. A product is on sale since its launch, or else since
--- its first sale; of the time before the shop's first order nobody can tell.
+-- count back from :as_of. What was returned does not count as sold. A product is on sale since its launch, or else
+-- since its first sale; of the time before the shop's first order nobody can tell.
 with
 goods as (
     select
@@ -46,17 +46,13 @@ ages as (
         coalesce(s.is_alive, 0) = 1 as is_alive,
         date_diff('day', coalesce(g.launched_on, s.first_on), :as_of) as days_on_sale,
         h.days_known,
+        -- a product of two days has sold in a week what it has sold
         greatest(
-            1,
-            cast(
-                floor(
-                    least(
-                        7 * :weeks, h.days_known,
-                        coalesce(date_diff('day', coalesce(g.launched_on, s.first_on), :as_of), h.days_known)
-                    ) / 7
-                ) as integer
+            7, least(
+                7 * :weeks, h.days_known,
+                coalesce(date_diff('day', coalesce(g.launched_on, s.first_on), :as_of), h.days_known)
             )
-        ) as weeks
+        ) as days_counted
     from goods as g
     left join sold as s on g.product_id = s.product_id
     cross join shop as h
@@ -83,17 +79,18 @@ by_week as (
         c.week,
         cast(coalesce(s.units, 0) as double) as units
     from ages as a
-    inner join calendar as c on a.weeks > c.week
+    inner join calendar as c on a.days_counted >= 7 * (c.week + 1)
     left join sold_in_week as s on a.product_id = s.product_id and c.week = s.week
     where a.is_alive
 ),
 
 means as (
     select
-        product_id,
-        greatest(avg(units), 0) as units_per_week
-    from by_week
-    group by product_id
+        a.product_id,
+        greatest(7 * sum(d.units) / cast(max(a.days_counted) as double), 0) as units_per_week
+    from ages as a
+    inner join days as d on a.product_id = d.product_id and a.days_counted > d.age
+    group by a.product_id
 ),
 
 -- the slope of Theil and Sen: the median of those between any two weeks, which a single bulk order does not bend
@@ -149,9 +146,10 @@ moving as (
         end as movement,
         coalesce(trend, 0) <= -:falling as is_falling,
         coalesce(season_units_per_week, 0) > units_per_week as is_season_ahead,
-        cast(
-            least(floor(7 * greatest(stock_on_hand, 0) / nullif(units_per_week, 0)), 99999) as integer
-        ) as days_of_stock_left
+        case
+            when stock_on_hand is not null and units_per_week > 0
+                then cast(least(floor(7 * greatest(stock_on_hand, 0) / units_per_week), 99999) as integer)
+        end as days_of_stock_left
     from placed
 )
 
@@ -159,7 +157,7 @@ select
     cast(:as_of as date) as as_of_date,
     product_id,
     cast(units_per_week as decimal(14, 3)) as units_per_week,
-    cast(round(trend, 6) as real) as trend,
+    round(trend, 6) as trend,
     cast(season_units_per_week as decimal(14, 3)) as season_units_per_week,
     stock_on_hand,
     days_of_stock_left,
