@@ -45,10 +45,10 @@ class Session:
         self._cursor.execute(f"create or replace view {_name(table)} as {relation}")
 
     def create(self, table: str, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Has `table` hold the rows of a statement, which is run once, now."""
+        """Has `table` hold the rows of a statement, which is run once, now, instead of what it held."""
         self._make_room(table)
         self._cursor.execute(
-            f"create table {_name(table)} as {_text(statement, parameters)}", _wanted(statement, parameters)
+            f"create or replace table {_name(table)} as {_text(statement, parameters)}", _wanted(statement, parameters)
         )
 
     def batches(

@@ -56,7 +56,7 @@ class Session(Protocol):
         """Has `table`, e.g. `raw.orders`, stand for a source: it is read whenever a statement asks for it."""
 
     def create(self, table: str, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Has `table` hold the rows of a statement, which is run once, now."""
+        """Has `table` hold the rows of a statement, which is run once, now, instead of what it held."""
 
     def batches(
         self, statement: str, parameters: Mapping[str, Any] | None = None, function: Function | None = None
