@@ -2,7 +2,7 @@
 # Classify the products, every week
 
 `raw.products`, `agg.product_days` -> `marketing.product_movement`: how each product sells (fast, steady, slow, dead),
-for how long its stock will last, and what is to be done about it (restock, hold, promote, clear).
+how long its stock will last, and what is to be done about it (restock, hold, promote, clear).
 
 The day is the run's logical date: everything known before its 00:00 UTC goes in, nothing after. Any day can be run
 again and leaves the same rows; an older day is kept beside the latest, which is what readers see. A day is extracted

@@ -13,7 +13,9 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | train    | `promote`            | verdicts, and what humans answered     | aliases `champion`, `previous`     |
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
-| publish  | `publish`            | `score.customer_daily`                 | `marketing.*`                      |
+| score    | `recommend`          | `agg.*`, `raw.products`                | `score.recommendations_daily`      |
+| publish  | `publish`            | `score.*`                              | `marketing.*`                      |
+| movement | `movement`           | `agg.product_days`, `raw.products`     | `marketing.product_movement`       |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | tidy     | `retention`          | `marketing.snapshots`                  | fewer of them                      |
 | tidy     | `compaction`         | the files of `raw.*`                   | fewer of them                      |
@@ -36,7 +38,8 @@ need: `examples` (which rows are of when), `preparation` (`selection`), `baselin
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.
-What publish needs: `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed` (what changed),
-`profiles`.
+What recommend needs: `product_candidates`, `rank_weights`.
+What publish needs: `recommended` (the lists), `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`,
+`feed` (what changed), `profiles`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

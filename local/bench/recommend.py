@@ -7,7 +7,7 @@ who bought) and coverage (of the products on offer, the share that anyone is rec
 products and customers and without the rule about what was just bought: the most popular of the last 30 days, and what
 the customer bought before, most often and then latest first, then popular. Intervals are of 95%, by resampling
 customers. Without --data a shop is simulated; with `--customers 300 --shops 5` it is cut to so many, drawn anew each
-time, and the means are shown.
+time, and the means are shown. Of two days in a row it tells how many lists differ.
 """
 
 from __future__ import annotations
@@ -62,9 +62,24 @@ def _shop(here: Path, data: str | None, ages: list[int], customers: int | None, 
             told = recommend.recommend_products(day, stores)
             console.print(f"{day}: {told}")
         models.accept(last, stores)
+        _tell_changes(days, stores)
         return {f"{day}": _compared(day, last, stores) for day in days}
     finally:
         server.stop()
+
+
+def _tell_changes(days: list[dt.date], stores) -> None:
+    """How many lists are others than on the day before, where two days in a row were asked for."""
+    from segmentation import lake, tables
+
+    for day, before in zip(days[1:], days, strict=False):
+        if day - before == dt.timedelta(days=1):
+            found = [lake.read(stores.lake, tables.RECOMMENDATIONS, each).to_pylist() for each in (before, day)]
+            old, new = ({row["customer_id"]: row["recommended_products"] for row in rows} for rows in found)
+            both = old.keys() & new.keys()
+            others = sum(old[each] != new[each] for each in both) / len(both)
+            products = sum(set(old[each]) != set(new[each]) for each in both) / len(both)
+            console.print(f"{day}: {others:.1%} of the lists differ from the day before, {products:.1%} in products")
 
 
 def _compared(day: dt.date, last: dt.date, stores) -> dict[str, tuple]:
