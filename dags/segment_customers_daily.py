@@ -1,9 +1,9 @@
 """
 # Segment every customer, every day
 
-`shop.*` -> `raw.*` -> `agg.*` -> `feat.customer_daily` -> `score.customer_daily`, `score.strategy_daily` ->
-`marketing.customer_segments`, for one day. The day is the run's logical date: everything known before its 00:00 UTC
-goes in, nothing after.
+`shop.*` -> `raw.*` -> `agg.*` -> `feat.customer_daily` -> `score.customer_daily`, `score.strategy_daily`,
+`score.recommendations_daily` -> `marketing.customer_segments`, for one day. The day is the run's logical date:
+everything known before its 00:00 UTC goes in, nothing after.
 
 Any day can be run again: it reads what it knew when it passed the raw gate first, and each step replaces its rows. A
 gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
@@ -21,6 +21,7 @@ from airflow.sdk import dag, task
 from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.gates import GateOperator
+from segmentation_airflow.products import recommend
 from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
 from segmentation_airflow.strategies import strategy
 from segmentation_airflow.tidy import compact, drop_snapshots
@@ -72,6 +73,7 @@ def segment_customers_daily():
     scored >> strategy(day) >> allowed
     tidied = [compact(), drop_snapshots("{{ dag_run.start_date.isoformat() }}")]
     published = publish(day, passed.output, "{{ run_id }}")
+    checked >> recommend(day) >> published
     allowed >> published >> [*tidied, watch(day)]
 
 

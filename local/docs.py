@@ -15,6 +15,7 @@ RELATIONS = (
     "segment_profiles",
     "snapshots",
     "campaign_results",
+    "product_movement",
 )
 _CONTRACT_HEAD = """# The output contract: every relation and column
 

@@ -13,9 +13,11 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | train    | `promote`            | verdicts, and what humans answered     | aliases `champion`, `previous`     |
 | request  | `rollback`           | promoted versions                      | alias `champion`, further back     |
 | score    | `score`              | `feat.customer_daily`, promoted models | `score.customer_daily`             |
+| score    | `recommend`          | `agg.*`, `raw.products`                | `score.recommendations_daily`      |
 | strategy | `strategy`           | `score.customer_daily`, the YAML file  | `score.strategy_daily`             |
 | publish  | `publish`            | `score.*`                              | `marketing.*`                      |
 | evaluate | `evaluate`           | campaigns in `raw.*`, who was where    | `marketing.campaign_results`       |
+| movement | `movement`           | `agg.product_days`, `raw.products`     | `marketing.product_movement`       |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | request  | `erase`              | all that is kept                       | the same, without a person; proof  |
 | request  | `personal_export`    | all that is kept of a person           | a file in the lake                 |
@@ -40,8 +42,9 @@ need: `examples` (which rows are of when), `preparation` (`selection`), `baselin
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.
+What recommend needs: `product_candidates`, `rank_weights`.
 What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_audit`.
-What publish needs: `strategy_rows`, `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed`
+What publish needs: `published_rows`, `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed`
 (what changed), `profiles`.
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).

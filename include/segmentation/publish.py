@@ -21,11 +21,11 @@ from segmentation import (
     feed,
     gate,
     profiles,
+    published_rows,
     settings,
     snapshot_audit,
     snapshots,
     sql,
-    strategy_rows,
     tables,
     warehouse,
 )
@@ -58,7 +58,7 @@ def publish_segments(
     with snapshots.only_publisher(stores.marketing) as connection:
         snapshots.clear_unfinished(stores.marketing, day)
         feed.clear_unfinished(connection)
-        checked = {**(validation or {}), **strategy_rows.told(day, stores)}
+        checked = {**(validation or {}), **published_rows.told(day, stores)}
         snapshot_id = snapshots.open_snapshot(stores.marketing, day, checked, dag_run_id)
         agreed = consent.of_day(day, stores)
         sent = snapshots.load(stores.marketing, snapshot_id, _consenting(stores, day, agreed.withdrawn))
@@ -114,7 +114,7 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
 
 
 def _consenting(stores: Stores, day: dt.date, withdrawn: pa.Array) -> Iterator[pa.RecordBatch]:
-    for batch in strategy_rows.of_day(day, stores):
+    for batch in published_rows.of_day(day, stores):
         if len(withdrawn):
             batch = batch.filter(pc.invert(pc.is_in(batch["customer_id"], withdrawn)))
         yield batch

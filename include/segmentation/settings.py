@@ -287,6 +287,59 @@ class Strategy(_Group):
     )
 
 
+class Recommend(_Group):
+    """What is recommended; see docs/products.md."""
+
+    size: int = Field(10, ge=1, le=100, description="products in a list, at most")
+    just_bought_days: int = Field(7, ge=0, description="what was bought so lately is not recommended")
+    most_of_category: int = Field(4, ge=1, description="products of one category in a list")
+    largest_category_share: float = Field(0.5, gt=0, le=1, description="of products; above, categories tell nothing")
+    left_out: tuple[str, ...] = Field(("service",), description="categories that are no goods: postage, fees, vouchers")
+    history_days: int = Field(365, ge=1, description="purchases that are looked at")
+    half_days: int = Field(90, ge=1, description="after so many days a purchase weighs half")
+    popular_half_days: int = Field(30, ge=1, description="the same, for what is popular")
+    popular_shrink: float = Field(20, gt=0, description="buyers that everyone's taste counts for in a group's")
+    looked_days: int = Field(30, ge=1, description="what was looked at since then is a candidate")
+    most_own: int = Field(100, ge=1, description="products kept of what a customer bought")
+    most_looked: int = Field(20, ge=0, description="products kept of what a customer looked at")
+    most_paired: int = Field(30, ge=2, description="products of a customer that similarity is counted from")
+    sampled_customers: int = Field(200_000, ge=1_000, description="customers that similarity is counted from, at most")
+    similar_shrink: float = Field(10, ge=0, description="common buyers at which a similarity counts half")
+    neighbours: int = Field(20, ge=1, description="similar products kept of each")
+    seeds: int = Field(20, ge=1, description="products of a customer whose neighbours are candidates")
+    fill: int = Field(20, ge=1, description="popular products that are candidates for everyone, and for each group")
+    learnt_days: int = Field(30, ge=1, description="the last days, that the weights are learnt from")
+    learners: int = Field(5_000, ge=100, description="customers that the weights are learnt from, at most")
+    least_lessons: int = Field(200, ge=1, description="purchases among their candidates, without which none are learnt")
+    part_rows: int = Field(50_000, ge=1, description="customers whose candidates are in memory at once")
+
+
+class Movement(_Group):
+    """How products are told apart by how they sell, and what is done about them; see docs/products.md."""
+
+    weeks: int = Field(13, ge=4, le=52, description="without a sale in the last weeks a product is dead")
+    least_weeks: int = Field(4, ge=2, description="weeks on sale without which there is no trend")
+    young_days: int = Field(28, ge=0, description="on sale for less: a slow product is promoted, never cleared")
+    fast_share: float = Field(0.50, gt=0, lt=1, description="of all units: fast are the best sellers that bring it")
+    slow_share: float = Field(0.05, gt=0, lt=1, description="of all units: slow are the last sellers that bring it")
+    falling: float = Field(0.03, gt=0, description="loss of units from week to week, as a share, from which sales fall")
+    restock_days: int = Field(21, ge=1, description="days of stock below which fast and steady products are ordered")
+    promote_days: int = Field(180, ge=1, description="days of stock above which slow or falling ones are promoted")
+    clear_days: int = Field(730, ge=1, description="days of stock above which slow ones are cleared")
+    left_out: tuple[str, ...] = Field(("service",), description="categories that are no goods: postage, fees, vouchers")
+    keep_days: int = Field(400, ge=1, description="classifications of so many days up to the latest are kept")
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.fast_share + self.slow_share >= 1:
+            raise ValueError("fast_share and slow_share leave nothing in between")
+        if not self.restock_days < self.promote_days < self.clear_days:
+            raise ValueError("restock_days, promote_days and clear_days must rise")
+        if self.least_weeks > self.weeks:
+            raise ValueError(f"least_weeks {self.least_weeks} must not be above weeks {self.weeks}")
+        return self
+
+
 class Publish(_Group):
     """How patient publishing is with readers, how long snapshots are kept, which groups are too small to be told."""
 
@@ -367,6 +420,8 @@ class Settings(BaseSettings):
     promotion: Promotion = Promotion()
     score: Score = Score()
     strategy: Strategy = Strategy()
+    recommend: Recommend = Recommend()
+    movement: Movement = Movement()
     publish: Publish = Publish()
     performance: Performance = Performance()
     drift: Drift = Drift()

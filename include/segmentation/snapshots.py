@@ -25,6 +25,7 @@ _LOCK_HOLDERS = """
     where locktype = 'relation' and granted and pid <> pg_backend_pid() and relation = cast(:table as regclass)
     and database = (select oid from pg_database where datname = current_database())
 """
+_STAGES = ("publish", "movement")  # whose relations clients read
 _SCHEMA = ("schema", "comments", "grants")
 READERS = ("crm_reader", "dashboard_reader")
 # Publishers queue up behind this advisory lock; readers never touch it.
@@ -62,7 +63,8 @@ def ensure_schema(dsn: str) -> None:
         roles = warehouse.fetch(
             connection, "select rolname from pg_roles where rolname = any(:roles) order by 1", {"roles": list(READERS)}
         )
-    parts = [f"-- {', '.join(name for (name,) in roles)}", *(sql.read("publish", each) for each in _SCHEMA)]
+    scripts = [sql.read(stage, each) for stage in _STAGES for each in _SCHEMA]
+    parts = [f"-- {', '.join(name for (name,) in roles)}", *scripts]
     warehouse.ensure_schema(dsn, "marketing_internal", ";\n".join(parts), _LOCK)
 
 

@@ -344,6 +344,7 @@ CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
 DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off
 CUSTOMER_SCORES = "score.customer_daily"
+RECOMMENDATIONS = "score.recommendations_daily"
 STRATEGIES = "score.strategy_daily"
 
 # What the strategies of a day are chosen from; tables of a session, not in the lake
@@ -351,6 +352,8 @@ STRATEGY_FACTS = "strategy.facts"
 STRATEGY_STOCK = "strategy.stock"
 STRATEGY_CANDIDATES = "strategy.candidates"
 STRATEGY_CHOICES = "strategy.choices"
+ASKED = "recommend.asked"  # of a list that is being made, like recommend.<table>; not in the lake
+CANDIDATES = "recommend.candidates"
 
 # Models in the registry: who belongs where, and one classifier per target
 SEGMENTS_MODEL = "customer_segments"
@@ -410,6 +413,8 @@ CURRENT_SNAPSHOT = "marketing_internal.current_snapshot"
 SEGMENT_HISTORY = "marketing.segment_history"
 CAMPAIGN_RESULTS = "marketing.campaign_results"
 CAMPAIGN_RESULT_ROWS = "evaluation.campaign_results"
+PRODUCT_MOVEMENT = "marketing.product_movement"
+MOVEMENT_ROWS = "marketing_internal.product_movement_rows"
 
 # Of a day's evaluation of campaigns, in its session: which are due, whom they drew, whom they left out, all of these
 DUE_CAMPAIGNS = "evaluate.due"
@@ -514,5 +519,14 @@ STRATEGY_COLUMNS = pa.schema(
         ("contact_channel", pa.string()),
         ("in_holdout", pa.bool_()),
         ("expected_margin", pa.float64()),
+    ]
+)
+
+# What is recommended to whom, the best product first
+RECOMMENDATION_COLUMNS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("as_of_date", pa.date32()),
+        ("recommended_products", pa.list_(pa.string())),
     ]
 )

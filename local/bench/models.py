@@ -44,7 +44,6 @@ def main(data: str | None, ages: list[int], customers: int | None, shops: int, f
 def _shop(here: Path, data: str | None, ages: list[int], customers: int | None, seed: int) -> dict[str, Any]:
     from local import load
     from local.postgres import Postgres
-    from segmentation import warehouse
     from segmentation.settings import Stores
 
     os.chdir(here)
@@ -54,17 +53,7 @@ def _shop(here: Path, data: str | None, ages: list[int], customers: int | None, 
         dsn = server.url()
         last = load.load(data, dsn).day
         if customers:
-            with warehouse.connect(dsn) as connection:
-                warehouse.execute(
-                    connection,
-                    "delete from shop.order_items where order_id in (select order_id from shop.orders "
-                    "where customer_id not in (select customer_id from shop.customers "
-                    "order by md5(customer_id || :seed) limit :customers))",
-                    {"seed": f"{seed}", "customers": customers},
-                )
-                for table in ("events", "support_tickets", "campaign_contacts", "orders", "customers"):
-                    statement = _KEPT.format(table=table)
-                    warehouse.execute(connection, statement, {"seed": f"{seed}", "customers": customers})
+            cut(dsn, customers, seed)
         stores = Stores(dsn, dsn, str(here / "lake"), f"sqlite:///{here / 'mlflow.db'}")
         days = sorted(last - dt.timedelta(days=age) for age in ages)
         for day in days:
@@ -78,6 +67,23 @@ def _shop(here: Path, data: str | None, ages: list[int], customers: int | None, 
         return found
     finally:
         server.stop()
+
+
+def cut(dsn: str, customers: int, seed: int) -> None:
+    """Leaves so many customers in the shop, drawn by the seed."""
+    from segmentation import warehouse
+
+    with warehouse.connect(dsn) as connection:
+        warehouse.execute(
+            connection,
+            "delete from shop.order_items where order_id in (select order_id from shop.orders "
+            "where customer_id not in (select customer_id from shop.customers "
+            "order by md5(customer_id || :seed) limit :customers))",
+            {"seed": f"{seed}", "customers": customers},
+        )
+        for table in ("events", "support_tickets", "campaign_contacts", "orders", "customers"):
+            statement = _KEPT.format(table=table)
+            warehouse.execute(connection, statement, {"seed": f"{seed}", "customers": customers})
 
 
 def accept(day: dt.date, stores) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = {
+    "classify_products_weekly": "weekly",
     "erase_customers": "on request",
-    "export_customer": "on request",
     "evaluate_campaigns_daily": "daily",
+    "export_customer": "on request",
     "export_segment": "on request",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
@@ -26,7 +27,8 @@ EDGES = {
         "validate_raw": {"aggregates"},
         "aggregates": {"features"},
         "features": {"validate_features"},
-        "validate_features": {"score"},
+        "validate_features": {"score", "recommend"},
+        "recommend": {"publish"},
         "score": {"validate_scores", "strategy"},
         "validate_scores": {"publish"},
         "strategy": {"validate_strategies"},
@@ -57,6 +59,12 @@ EDGES = {
         "extract": {"validate_raw"},
         "validate_raw": {"evaluate"},
         "evaluate": set(),
+    },
+    "classify_products_weekly": {
+        "extract": {"validate_raw"},
+        "validate_raw": {"aggregates"},
+        "aggregates": {"movement"},
+        "movement": set(),
     },
     "export_segment": {"export": set()},
     "roll_back_model": {"roll_back": set()},
@@ -143,11 +151,13 @@ def test_nothing_publishes_or_trains_on_what_was_not_validated(dag):
     _, each = dag
     upstream = {task: {t for t, f in each["tasks"].items() if task in f["down"]} for task in each["tasks"]}
     before = {"publish": {"validate_scores", "validate_strategies"}, "score": {"validate_features"}}
-    before |= {"aggregates": {"validate_raw"}, "evaluate": {"validate_raw"}}
-    before |= {"features": {"aggregates"}, "training_examples": {"aggregates"}}  # which only read what was accepted
+    before |= {"aggregates": {"validate_raw"}, "evaluate": {"validate_raw"}, "recommend": {"validate_features"}}
+    # which only read what was accepted
+    before |= {key: {"aggregates"} for key in ("features", "training_examples", "movement")}
+    besides = {"publish": {"recommend"}}  # lists that nothing judges: products that passed the raw gate
     for task, gates in before.items():
         if task in upstream:
-            assert upstream[task] == gates
+            assert upstream[task] == gates | besides.get(task, set())
 
 
 def test_each_dag_explains_itself_and_never_runs_twice_at_once(dag):
@@ -177,6 +187,7 @@ def test_what_is_written_for_others_is_announced(parsed):
     }
     assert announced == {
         ("evaluate_campaigns_daily", "evaluate"): ["campaign_results"],
+        ("classify_products_weekly", "movement"): ["product_movement"],
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
@@ -193,6 +204,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
         "train_models_weekly": "0 2 * * 1",
         "erase_customers": None,
         "export_customer": None,
+        "classify_products_weekly": "0 6 * * 1",
         "export_segment": None,
         "roll_back_model": None,
         "roll_back_segments": None,

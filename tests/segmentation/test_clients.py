@@ -114,11 +114,15 @@ def test_the_example_survives_being_killed_at_any_moment(stores, tmp_path):
 def test_sqlalchemy_reads_every_relation(stores):
     publish_day(stores, 0, random.Random(6))
     engine = sa.create_engine(stores.marketing.replace("postgresql://", "postgresql+psycopg2://"))
+    with engine.begin() as connection:
+        row = "('2026-01-31', 'p', 1, 'slow', 'hold')"
+        columns = "(as_of_date, product_id, units_per_week, movement, action)"
+        connection.execute(sa.text(f"insert into marketing_internal.product_movement_rows {columns} values {row}"))
     tables = sa.MetaData()
     tables.reflect(engine, schema="marketing", views=True)
     assert set(tables.tables) == {
         "marketing.customer_segments", "marketing.segment_changes", "marketing.segment_history",
-        "marketing.segment_profiles", "marketing.snapshots",
+        "marketing.segment_profiles", "marketing.snapshots", "marketing.product_movement",
     }  # fmt: skip
     with engine.connect() as connection:
         for table in tables.tables.values():

@@ -20,6 +20,9 @@ from tests import frames
 HOME = Path(__file__).parent
 CASES = sorted(HOME.glob("*/*/*.yaml"))
 POSTGRES_STAGES = ("extract", "publish", "privacy")
+DUCKDB_STAGES = (
+    "aggregates", "features", "consent", "performance", "recommend", "movement", "strategy", "published", "evaluate",
+)  # fmt: skip
 SEGMENT_ROWS = f"select * from {tables.SEGMENT_ROWS}"
 # What publishing makes for its session: name -> query with its columns
 OF_A_SESSION = {
@@ -135,15 +138,12 @@ def close(got: list[dict], wanted: list[dict]) -> bool:
 def test_every_statement_has_a_case():
     statements = {
         f"{path.parent.name}/{path.stem}"
-        for stage in ("extract", "aggregates", "features", "consent", "publish", "privacy", "performance", "evaluate")
+        for stage in (*POSTGRES_STAGES, *DUCKDB_STAGES)
         for path in (sql.SQL_HOME / stage).glob("*.sql")
     }
     covered = {"/".join(path.parts[-3:-1]) for path in CASES}
     of_tables = {
-        "privacy/schema",
-        "publish/schema",
-        "publish/comments",
-        "publish/grants",
-        "performance/performance",
+        f"{stage}/{name}" for stage in ("publish", "movement", "privacy") for name in ("schema", "comments", "grants")
     }
+    of_tables |= {"performance/performance", "movement/expired"}  # the latter: tests/segmentation/test_movement.py
     assert statements - of_tables == covered - of_tables

@@ -1,5 +1,6 @@
 -- changed: what is other in new_rows than in old_rows, a row per customer; of what changes from day to day by itself
--- (probabilities, expected spend, reasons, versions) nothing. is_history: columns of segment_history are among it.
+-- (probabilities, expected spend, recommended products, reasons, versions) nothing. is_history: columns of
+-- segment_history are among it.
 select
     coalesce(n.customer_id, o.customer_id) as customer_id,
     case
@@ -24,10 +25,10 @@ where
     or row(
         o.segment_id, o.segment_name, o.lifecycle_stage, o.value_tier, o.churn_risk, o.new_customer_potential,
         o.interest_group, o.preferred_channel, o.content_preference, o.service_risk, o.strategy_id, o.offer,
-        o.contact_channel, o.in_holdout, o.recommended_products
+        o.contact_channel, o.in_holdout
     )
     is distinct from row(
         n.segment_id, n.segment_name, n.lifecycle_stage, n.value_tier, n.churn_risk, n.new_customer_potential,
         n.interest_group, n.preferred_channel, n.content_preference, n.service_risk, n.strategy_id, n.offer,
-        n.contact_channel, n.in_holdout, n.recommended_products
+        n.contact_channel, n.in_holdout
     );

@@ -37,7 +37,8 @@ comment on column marketing.customer_segments.contact_channel is
 comment on column marketing.customer_segments.in_holdout is
 'true: leave this customer alone, so that the effect can be measured';
 comment on column marketing.customer_segments.recommended_products is
-'product ids, best first, in stock; null so far';
+'product ids, best first, in stock or of unknown stock; null: the shop tells of no products, or nothing is known to
+recommend';
 comment on column marketing.customer_segments.reasons is 'up to three things that weighed most, in words';
 comment on column marketing.customer_segments.snapshot_id is 'which publication this row belongs to; see snapshots';
 comment on column marketing.customer_segments.model_versions is
