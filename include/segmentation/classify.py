@@ -157,7 +157,7 @@ def _final(
     target: tables.Target, held: Contest, data: Examples, newest: pd.DataFrame, config: settings.Training
 ) -> tuple[Recipe, ProbabilityEnsemble | AmountEnsemble]:
     """The recipe, calibrated by all that was predicted later in time, learnt from every outcome that is known."""
-    recipe = contest.calibrated(held.recipe, held.logits, held.outcomes, held.cutoffs, config)
+    recipe = contest.calibrated(held.recipe, held.logits, held.outcomes, held.cutoffs, config, held.customers)
     offered = _offered(data, newest, config)
     final, predicted = contest.fitted(recipe, offered, data, newest)
     if target is tables.HIGH_VALUE:

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from sklearn.metrics import mean_tweedie_deviance, roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from segmentation import judge, settings
+from segmentation import amount_blend, judge, settings
 from segmentation.candidates import BLEND, Candidate
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble, member_logit, stacked
 from segmentation.examples import Examples, folds
@@ -85,7 +85,7 @@ class Contest:
     :param scores: candidate -> its score at each validation cutoff, the newest first.
     :param reason: why the chosen one, in words.
     :param logits: predictions of the recipe's members on the validation cutoffs, shape (rows, members), and
-        `outcomes` and `cutoffs` of these rows; no rows where there was nothing to validate on.
+        `outcomes`, `cutoffs` and `customers` of these rows; no rows where there was nothing to validate on.
     """
 
     recipe: Recipe
@@ -96,12 +96,17 @@ class Contest:
     logits: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     outcomes: np.ndarray = field(default_factory=lambda: np.empty(0))
     cutoffs: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    customers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
 
     def joined(self, predicted: np.ndarray, later: Examples) -> "Contest":
         """With the members' predictions of more rows that they have not learnt from."""
-        logits = np.concatenate([self.logits, predicted]) if len(self.outcomes) else predicted
-        outcomes = np.concatenate([self.outcomes, later.outcomes]) if len(self.outcomes) else later.outcomes
-        return replace(self, logits=logits, outcomes=outcomes, cutoffs=np.concatenate([self.cutoffs, later.cutoffs]))
+        return replace(
+            self,
+            logits=np.concatenate([self.logits, predicted]) if len(self.outcomes) else predicted,
+            outcomes=np.concatenate([self.outcomes, later.outcomes]) if len(self.outcomes) else later.outcomes,
+            cutoffs=np.concatenate([self.cutoffs, later.cutoffs]),
+            customers=np.concatenate([self.customers, later.customers]),
+        )
 
 
 def hold(
@@ -125,11 +130,13 @@ def hold(
     ]
     if not rounds:
         members = [each for each in offered if each.is_member]
-        recipe = Recipe(BLEND, tuple((each.name, dict(each.defaults)) for each in members), _equal(len(members)))
+        weights = amount_blend.at_first([each.name for each in members]) if is_amount else _equal(len(members))
+        recipe = Recipe(BLEND, tuple((each.name, dict(each.defaults)) for each in members), weights)
         reason = "the history is too short to compare candidates later in time: the blend with its defaults"
         return Contest(recipe, reason, pd.DataFrame({"candidate": [BLEND]}))
     actual = [later.outcomes for _, later in rounds]
     cutoffs = np.concatenate([later.cutoffs for _, later in rounds])
+    customers = np.concatenate([later.customers for _, later in rounds])
     predictions: dict[str, list[np.ndarray]] = {}
     found: dict[str, Found] = {}
     tunable = sum(bool(each.space) for each in offered)
@@ -148,7 +155,7 @@ def hold(
         found[candidate.name] = search(candidate, score, seconds, config, (known or {}).get(candidate.name))
         told(f"{candidate.name}: {best:.4f} after {len(found[candidate.name].trials)} trials")
     members = [each.name for each in offered if each.is_member]
-    blend, blended = _blend(members, predictions, actual, cutoffs, config)
+    blend, blended = _blend(members, predictions, actual, cutoffs, customers, config)
     predictions[BLEND] = blended
     scores = {
         name: [_score(*each, is_amount) for each in zip(actual, predicted, strict=True)]
@@ -161,23 +168,32 @@ def hold(
     outcomes = np.concatenate(actual)
     weights = blend if chosen == BLEND else (1.0,)
     recipe = Recipe(chosen, tuple((name, found[name].params) for name in names), tuple(weights))
-    recipe = calibrated(recipe, logits, outcomes, cutoffs, config)
-    return Contest(recipe, reason, table, found, scores, logits, outcomes, cutoffs)
+    recipe = calibrated(recipe, logits, outcomes, cutoffs, config, customers)
+    return Contest(recipe, reason, table, found, scores, logits, outcomes, cutoffs, customers)
 
 
 def calibrated(
-    recipe: Recipe, predicted: np.ndarray, outcomes: np.ndarray, cutoffs: np.ndarray, config: settings.Training
+    recipe: Recipe,
+    predicted: np.ndarray,
+    outcomes: np.ndarray,
+    cutoffs: np.ndarray,
+    config: settings.Training,
+    customers: np.ndarray | None = None,
 ) -> Recipe:
     """The recipe with weights, slope, intercept and threshold (of an amount: the factor, as slope) from predictions.
 
     :param predicted: by its members, of rows that they have not learnt from, shape (n, members): logits or amounts.
     :param outcomes: of these rows, shape (n,).
     :param cutoffs: of these rows; see `ensembles.stacked`.
+    :param customers: whom each row is of, for an amount; see `amount_blend.weights`.
     """
     if not len(outcomes):
         return recipe
     if outcomes.dtype != bool:
-        return replace(recipe, slope=_factor(predicted @ np.array(recipe.weights), outcomes, cutoffs, config))
+        names = [name for name, _ in recipe.members]
+        shares = amount_blend.weights(names, predicted, outcomes, cutoffs, customers, config.seed)
+        slope = _factor(predicted @ np.array(shares), outcomes, cutoffs, config)
+        return replace(recipe, weights=shares, slope=slope)
     weights, slope, intercept = stacked(predicted, outcomes, cutoffs, config.stacking_rows, config.stacking_cutoffs)
     probability = expit(intercept + slope * predicted @ np.array(weights))
     threshold = _best_threshold(outcomes, probability)
@@ -277,13 +293,15 @@ def _blend(
     predictions: dict[str, list[np.ndarray]],
     actual: list[np.ndarray],
     cutoffs: np.ndarray,
+    customers: np.ndarray,
     config: settings.Training,
 ) -> tuple[tuple[float, ...], list[np.ndarray]]:
-    """(weights, predictions of each fold): amounts with equal weights, logits stacked."""
+    """(weights, predictions of each fold): amounts by `amount_blend`, logits stacked."""
     is_amount = actual[0].dtype != bool
     stacks = [_stack(members, predictions, n, is_amount) for n in range(len(actual))]
     if is_amount:
-        weights = _equal(len(members))
+        every = np.concatenate(stacks), np.concatenate(actual)
+        weights = amount_blend.weights(members, *every, cutoffs, customers, config.seed)
         return weights, [stack @ np.array(weights) for stack in stacks]
     shares, slope, intercept = stacked(
         np.concatenate(stacks), np.concatenate(actual), cutoffs, config.stacking_rows, config.stacking_cutoffs

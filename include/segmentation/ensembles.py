@@ -111,7 +111,8 @@ class AmountEnsemble(RegressorMixin, _Mean):
         """Expected amounts, shape (n,)."""
         total = np.zeros(len(X))
         for (_, member), weight in zip(self.members_, self.weights_, strict=True):
-            total += weight * np.maximum(member.predict(X).astype("float64"), 0)
+            if weight:
+                total += weight * np.maximum(member.predict(X).astype("float64"), 0)
         return self.factor * total
 
 

@@ -45,6 +45,11 @@ class Examples:
         return self.features.index.get_level_values("as_of_date").to_numpy()
 
     @property
+    def customers(self) -> np.ndarray:
+        """Whom each row is of, shape (n,)."""
+        return self.features.index.get_level_values("customer_id").to_numpy()
+
+    @property
     def days(self) -> list[dt.date]:
         """The cutoffs there are, the earliest first."""
         return sorted(set(self.cutoffs))
