@@ -57,7 +57,7 @@ def _with_share(share: float, names: list[str]) -> tuple[float, ...]:
 def _in_best_tenth(
     predicted: list[np.ndarray], actual: np.ndarray, cutoffs: np.ndarray, customers: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Share of spend in the best tenth, mean over the cutoffs, shape (1 + resamples, predictions): first of all rows."""
+    """Share of spend in the best tenth, mean over the cutoffs, shape (1 + resamples, predictions); first: all rows."""
     who, person = np.unique(customers, return_inverse=True)
     parts = [np.flatnonzero(cutoffs == day) for day in np.unique(cutoffs)]
     parts = [rows for rows in parts if actual[rows].sum() > 0]

@@ -8,6 +8,7 @@ beat, and a few hundred customers cannot tell the best of eight from the luckies
 among the members hold the blend near to them.
 """
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +35,7 @@ class Recipe:
     :param chosen: name of the candidate, or `blend`.
     :param members: (candidate, its parameters) each.
     :param threshold: the probability from which a customer counts as a positive: best F1 in validation.
+    :param season: ISO date -> what that day adds to the intercept; see `on`.
     """
 
     chosen: str
@@ -42,6 +44,7 @@ class Recipe:
     slope: float = 1.0
     intercept: float = 0.0
     threshold: float = 0.5
+    season: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -51,7 +54,12 @@ class Recipe:
             "slope": self.slope,
             "intercept": self.intercept,
             "threshold": self.threshold,
+            "season": dict(self.season),
         }
+
+    def on(self, day: dt.date) -> "Recipe":
+        """The recipe with the intercept of a day."""
+        return replace(self, intercept=self.intercept + self.season.get(f"{day}", 0.0), season={})
 
     def predicted(self, members: np.ndarray, is_amount: bool) -> np.ndarray:
         """The calibrated mean of its members' predictions, shape (n,): of logits a probability, or an amount.
@@ -71,6 +79,7 @@ class Recipe:
             told["slope"],
             told["intercept"],
             told["threshold"],
+            told.get("season", {}),
         )
 
 
@@ -85,7 +94,8 @@ class Contest:
     :param scores: candidate -> its score at each validation cutoff, the newest first.
     :param reason: why the chosen one, in words.
     :param logits: predictions of the recipe's members on the validation cutoffs, shape (rows, members), and
-        `outcomes`, `cutoffs` and `customers` of these rows; no rows where there was nothing to validate on.
+        `outcomes`, `cutoffs`, `customers` and `shifts` (by the season) of these rows; no rows where there was nothing
+        to validate on.
     """
 
     recipe: Recipe
@@ -97,16 +107,26 @@ class Contest:
     outcomes: np.ndarray = field(default_factory=lambda: np.empty(0))
     cutoffs: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
     customers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    shifts: np.ndarray = field(default_factory=lambda: np.empty(0))
 
-    def joined(self, predicted: np.ndarray, later: Examples) -> "Contest":
-        """With the members' predictions of more rows that they have not learnt from."""
+    def joined(self, predicted: np.ndarray, later: Examples, shift: float = 0.0) -> "Contest":
+        """With the members' predictions of more rows that they have not learnt from.
+
+        :param shift: by the season of these.
+        """
         return replace(
             self,
             logits=np.concatenate([self.logits, predicted]) if len(self.outcomes) else predicted,
             outcomes=np.concatenate([self.outcomes, later.outcomes]) if len(self.outcomes) else later.outcomes,
             cutoffs=np.concatenate([self.cutoffs, later.cutoffs]),
             customers=np.concatenate([self.customers, later.customers]),
+            shifts=np.concatenate([self.shifts, np.full(len(later), shift)]),
         )
+
+    def calibrated(self, config: settings.Training) -> Recipe:
+        """The recipe, calibrated by these predictions; see `calibrated`."""
+        rows = self.logits, self.outcomes, self.cutoffs
+        return calibrated(self.recipe, *rows, config, self.customers, self.shifts)
 
 
 def hold(
@@ -116,18 +136,21 @@ def hold(
     config: settings.Training,
     known: Mapping[str, dict[str, Any]] | None = None,
     told: Callable[[str], None] = lambda _: None,
+    shift: Callable[[dt.date, Examples], float] = lambda day, learn: 0.0,
 ) -> Contest:
     """Tunes, compares and chooses.
 
     :param train: the training part; never the test.
     :param known: candidate -> parameters that the champion has: they are tried too.
     :param told: is told of progress, in words.
+    :param shift: what the season of a day adds to the log-odds, for models that have learnt from some rows.
     """
     is_amount = train.outcomes.dtype != bool
-    rounds = [
-        (_fold(learn.sampled(config.search_rows, config.seed), later), later)
-        for learn, later in folds(train, horizon_days, config)
-    ]
+    rounds, shifts = [], []
+    for learn, later in folds(train, horizon_days, config):
+        part = learn.sampled(config.search_rows, config.seed)
+        rounds.append((_fold(part, later), later))
+        shifts.append(np.full(len(later), shift(later.days[0], part)))
     if not rounds:
         members = [each for each in offered if each.is_member]
         weights = amount_blend.at_first([each.name for each in members]) if is_amount else _equal(len(members))
@@ -168,8 +191,8 @@ def hold(
     outcomes = np.concatenate(actual)
     weights = blend if chosen == BLEND else (1.0,)
     recipe = Recipe(chosen, tuple((name, found[name].params) for name in names), tuple(weights))
-    recipe = calibrated(recipe, logits, outcomes, cutoffs, config, customers)
-    return Contest(recipe, reason, table, found, scores, logits, outcomes, cutoffs, customers)
+    held = Contest(recipe, reason, table, found, scores, logits, outcomes, cutoffs, customers, np.concatenate(shifts))
+    return replace(held, recipe=held.calibrated(config))
 
 
 def calibrated(
@@ -179,6 +202,7 @@ def calibrated(
     cutoffs: np.ndarray,
     config: settings.Training,
     customers: np.ndarray | None = None,
+    shifts: np.ndarray | float = 0.0,
 ) -> Recipe:
     """The recipe with weights, slope, intercept and threshold (of an amount: the factor, as slope) from predictions.
 
@@ -186,6 +210,7 @@ def calibrated(
     :param outcomes: of these rows, shape (n,).
     :param cutoffs: of these rows; see `ensembles.stacked`.
     :param customers: whom each row is of, for an amount; see `amount_blend.weights`.
+    :param shifts: by the season of each row's cutoff, for a probability: the intercept is what is left, shape (n,).
     """
     if not len(outcomes):
         return recipe
@@ -194,8 +219,10 @@ def calibrated(
         shares = amount_blend.weights(names, predicted, outcomes, cutoffs, customers, config.seed)
         slope = _factor(predicted @ np.array(shares), outcomes, cutoffs, config)
         return replace(recipe, weights=shares, slope=slope)
-    weights, slope, intercept = stacked(predicted, outcomes, cutoffs, config.stacking_rows, config.stacking_cutoffs)
-    probability = expit(intercept + slope * predicted @ np.array(weights))
+    weights, slope, intercept = stacked(
+        predicted, outcomes, cutoffs, config.stacking_rows, config.stacking_cutoffs, shifts
+    )
+    probability = expit(shifts + intercept + slope * predicted @ np.array(weights))
     threshold = _best_threshold(outcomes, probability)
     return replace(recipe, weights=tuple(weights), slope=slope, intercept=intercept, threshold=threshold)
 
@@ -232,7 +259,8 @@ def fitted(
     made = [(name, *fold.fitted(by_name[name].pipeline(params))) for name, params in recipe.members]
     members = [(name, pipeline) for name, pipeline, _ in made]
     if learn.outcomes.dtype == bool:
-        ensemble = ProbabilityEnsemble.of(members, recipe.weights, slope=recipe.slope, intercept=recipe.intercept)
+        calibration = {"slope": recipe.slope, "intercept": recipe.intercept, "season": dict(recipe.season)}
+        ensemble = ProbabilityEnsemble.of(members, recipe.weights, **calibration)
         return ensemble, np.column_stack([member_logit(predicted) for *_, predicted in made])
     ensemble = AmountEnsemble.of(members, recipe.weights, factor=recipe.slope)
     return ensemble, np.column_stack([np.maximum(predicted, 0) for *_, predicted in made])

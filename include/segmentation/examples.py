@@ -98,6 +98,13 @@ def newest(target: tables.Target, day: dt.date, stores: Stores, rows: int, seed:
     return _features(table.to_pandas(date_as_object=True))
 
 
+def demand(day: dt.date, stores: Stores) -> pd.DataFrame | None:
+    """`feat.demand` as the training day knows it; None where the examples are of before there was such a table."""
+    if not lake.has(stores.lake, tables.DEMAND, day):
+        return None
+    return lake.read(stores.lake, tables.DEMAND, day).to_pandas(date_as_object=True)
+
+
 def split(examples: Examples, horizon_days: int) -> tuple[Examples, Examples]:
     """(train, test): the newest cutoff, and those that lie a horizon or more before it."""
     if not len(examples):
