@@ -1,12 +1,17 @@
--- feat.demand: the days on which each customer ordered, an even share of the customers by the MD5 of the id. One row per
--- customer and such day; one without a day for who never ordered. Cancelled orders do not count.
+-- feat.demand: the days on which each customer ordered, of an even share of the customers by the MD5 of the id. One row
+-- per customer and such day; one without a day for who never ordered. Cancelled orders do not count.
 with
-asked as (
+numbered as (
     select
         customer_id,
         signed_up_at,
         row_number() over (order by md5(customer_id), customer_id) as place
     from feat.population
+),
+
+asked as (
+    select * from numbered
+    where place <= :most_customers
 ),
 
 days as (
@@ -24,5 +29,4 @@ select
     d.ordered_on
 from asked as a
 left join days as d on a.customer_id = d.customer_id
-where a.place <= :most_customers
 order by a.place, d.ordered_on
