@@ -22,7 +22,7 @@ from segmentation import settings
 from segmentation.baselines import RFM, Columns, KnownAmount, LimitedAmount, Quintiles
 from segmentation.preparation import Encoder, FeatureSelector, scaled_numbers
 
-BLEND = "blend"
+BLEND, PURCHASE_MODEL = "blend", "purchase_model"
 _TWEEDIE = 1.5  # between counts (1) and amounts above 0 (2): many zeros and a long tail
 
 
@@ -125,7 +125,7 @@ def for_probabilities(
     found = [
         Candidate("rfm_rule", lambda **p: rule(RFM, Quintiles(), **p), {"C": 0.01}, is_rule=True, is_member=True),
         Candidate(
-            "purchase_model",
+            PURCHASE_MODEL,
             lambda **p: rule(["expected_order_days_90d"], Encoder(scaled_numbers()), **p),
             {"C": 0.1},
             is_rule=True,
@@ -178,7 +178,7 @@ def for_amounts(
     found = [
         Candidate("usual_spend", lambda: _steps(Columns(["spend_365d"]), "passthrough", KnownAmount()), is_rule=True),
         Candidate(
-            "purchase_model",
+            PURCHASE_MODEL,
             lambda: _steps(Columns(["expected_spend_90d"]), "passthrough", KnownAmount()),
             is_rule=True,
             is_member=True,

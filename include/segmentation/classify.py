@@ -9,13 +9,27 @@ registered model then learns from every outcome known on the training day.
 
 import datetime as dt
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from segmentation import candidates, contest, examples, judge, lake, model_report, pictures, selection, settings, tables
+from segmentation import (
+    candidates,
+    contest,
+    examples,
+    judge,
+    lake,
+    model_report,
+    pictures,
+    season,
+    selection,
+    settings,
+    tables,
+)
 from segmentation.contest import Contest, Recipe
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
@@ -24,6 +38,8 @@ from segmentation.registry import NoModelError, Registry, TrainingRun, Untrusted
 from segmentation.settings import Stores
 
 _NEWEST_ROWS = 50_000
+# Targets that follow how busy the shop is, and whether a busy day makes more of them or fewer
+_SEASONAL = {tables.PURCHASE: 1, tables.CHURN: -1, tables.NEWCOMER: 1}
 
 
 def train_target(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
@@ -51,8 +67,10 @@ def train_target(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
         _refuse_leaks(train, newest, target, run, config)
         known = _champion(registry, model, day)
         try:
-            held, numbers = _judged(target, horizon_days, data, newest, known, run, config)
-            recipe, final = _final(target, held, data, newest, config)
+            told = examples.demand(day, stores) if target in _SEASONAL else None
+            season_at = partial(_season, told, horizon_days)
+            held, numbers = _judged(target, horizon_days, data, newest, known, season_at, run, config)
+            recipe, final = _final(target, held, data, newest, season_at(day), day, config)
         except NoFeaturesError as error:
             return _skipped(run, model, f"{error}")
         run.metrics(numbers)
@@ -124,6 +142,7 @@ def _judged(
     data: Examples,
     newest: pd.DataFrame,
     known: Recipe | None,
+    season_at: Callable[[dt.date], season.Season],
     run: TrainingRun,
     config: settings.Training,
 ) -> tuple[Contest, dict[str, float]]:
@@ -135,35 +154,63 @@ def _judged(
     train, test = examples.split(data, horizon_days)
     offered = _offered(train, newest, config)
     tried = dict(known.members) if known else {}
-    held = contest.hold(train, horizon_days, offered, config, tried, told=print)
+    sign, there, cutoff = _SEASONAL.get(target, 0), season_at(test.days[0]), test.days[0]
+    held = contest.hold(
+        train,
+        horizon_days,
+        offered,
+        config,
+        tried,
+        told=print,
+        shift=lambda day, learn: sign * there.shift(day, learn.cutoffs),
+    )
+    held = replace(held, recipe=replace(held.recipe, season=_signed(sign, there.year_of(cutoff, train.cutoffs))))
     model_report.contest(run, held)
+    run.params({"season_repeats": round(there.repeats, 3)})
     ensemble, predicted = contest.fitted(held.recipe, offered, train, test.features)
     if target is tables.HIGH_VALUE:
         held = replace(held, recipe=contest.levelled(held.recipe, predicted, float(train.outcomes.mean())))
         ensemble.intercept = held.recipe.intercept
+    recipe, ensemble = held.recipe.on(cutoff), ensemble.on(cutoff)
     if target.is_amount:
-        numbers = model_report.amounts(run, held.recipe, test, predicted, config, ensemble)
+        numbers = model_report.amounts(run, recipe, test, predicted, config, ensemble)
     else:
-        numbers = model_report.probabilities(run, target, held.recipe, ensemble, test, predicted, config)
-    numbers |= _over_champion(target, held.recipe, known, offered, train, test, predicted, config)
+        numbers = model_report.probabilities(run, target, recipe, ensemble, test, predicted, config)
+    numbers |= _over_champion(target, recipe, known, offered, train, test, predicted, config)
     if config.has_learning_curve:
         curve = contest.learning_curve(held.recipe, offered, train, horizon_days, config)
         model_report.learning_curve(run, curve, target.is_amount)
     numbers["training_seconds"] = time.monotonic() - begun
-    return held.joined(predicted, test), numbers
+    return held.joined(predicted, test, sign * there.shift(cutoff, train.cutoffs)), numbers
 
 
 def _final(
-    target: tables.Target, held: Contest, data: Examples, newest: pd.DataFrame, config: settings.Training
+    target: tables.Target,
+    held: Contest,
+    data: Examples,
+    newest: pd.DataFrame,
+    there: season.Season,
+    day: dt.date,
+    config: settings.Training,
 ) -> tuple[Recipe, ProbabilityEnsemble | AmountEnsemble]:
     """The recipe, calibrated by all that was predicted later in time, learnt from every outcome that is known."""
-    recipe = contest.calibrated(held.recipe, held.logits, held.outcomes, held.cutoffs, config)
+    year = _signed(_SEASONAL.get(target, 0), there.year_of(day, data.cutoffs))
+    recipe = replace(held.calibrated(config), season=year)
     offered = _offered(data, newest, config)
     final, predicted = contest.fitted(recipe, offered, data, newest)
     if target is tables.HIGH_VALUE:
         recipe = contest.levelled(recipe, predicted, float(data.outcomes.mean()))
         final.intercept = recipe.intercept
     return recipe, final
+
+
+def _season(told: pd.DataFrame | None, horizon_days: int, day: dt.date) -> season.Season:
+    """The season of a target as a day knows it."""
+    return season.of(told, horizon_days, settings.load().targets.near_days, day)
+
+
+def _signed(sign: int, year: Mapping[str, float]) -> dict[str, float]:
+    return {day: sign * shift for day, shift in year.items()}
 
 
 def _offered(train: Examples, newest: pd.DataFrame, config: settings.Training) -> list[candidates.Candidate]:
@@ -197,6 +244,7 @@ def _over_champion(
         _, before = contest.fitted(known, offered, train, test.features)
     if target is tables.HIGH_VALUE:
         known = contest.levelled(known, before, float(train.outcomes.mean()))
+    known = known.on(test.days[0])
     new, old = recipe.predicted(predicted, target.is_amount), known.predicted(before, target.is_amount)
     if target.is_amount:
         there = judge.judge_amounts(test.outcomes, old)

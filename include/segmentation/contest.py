@@ -8,6 +8,7 @@ beat, and a few hundred customers cannot tell the best of eight from the luckies
 among the members hold the blend near to them.
 """
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +21,7 @@ from scipy.stats import norm
 from sklearn.metrics import mean_tweedie_deviance, roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from segmentation import judge, settings
+from segmentation import amount_blend, judge, settings
 from segmentation.candidates import BLEND, Candidate
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble, member_logit, stacked
 from segmentation.examples import Examples, folds
@@ -34,6 +35,7 @@ class Recipe:
     :param chosen: name of the candidate, or `blend`.
     :param members: (candidate, its parameters) each.
     :param threshold: the probability from which a customer counts as a positive: best F1 in validation.
+    :param season: ISO date -> what that day adds to the intercept; see `on`.
     """
 
     chosen: str
@@ -42,6 +44,7 @@ class Recipe:
     slope: float = 1.0
     intercept: float = 0.0
     threshold: float = 0.5
+    season: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -51,7 +54,12 @@ class Recipe:
             "slope": self.slope,
             "intercept": self.intercept,
             "threshold": self.threshold,
+            "season": dict(self.season),
         }
+
+    def on(self, day: dt.date) -> "Recipe":
+        """The recipe with the intercept of a day."""
+        return replace(self, intercept=self.intercept + self.season.get(f"{day}", 0.0), season={})
 
     def predicted(self, members: np.ndarray, is_amount: bool) -> np.ndarray:
         """The calibrated mean of its members' predictions, shape (n,): of logits a probability, or an amount.
@@ -71,6 +79,7 @@ class Recipe:
             told["slope"],
             told["intercept"],
             told["threshold"],
+            told.get("season", {}),
         )
 
 
@@ -85,7 +94,8 @@ class Contest:
     :param scores: candidate -> its score at each validation cutoff, the newest first.
     :param reason: why the chosen one, in words.
     :param logits: predictions of the recipe's members on the validation cutoffs, shape (rows, members), and
-        `outcomes` and `cutoffs` of these rows; no rows where there was nothing to validate on.
+        `outcomes`, `cutoffs`, `customers` and `shifts` (by the season) of these rows; no rows where there was nothing
+        to validate on.
     """
 
     recipe: Recipe
@@ -96,12 +106,27 @@ class Contest:
     logits: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     outcomes: np.ndarray = field(default_factory=lambda: np.empty(0))
     cutoffs: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    customers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    shifts: np.ndarray = field(default_factory=lambda: np.empty(0))
 
-    def joined(self, predicted: np.ndarray, later: Examples) -> "Contest":
-        """With the members' predictions of more rows that they have not learnt from."""
-        logits = np.concatenate([self.logits, predicted]) if len(self.outcomes) else predicted
-        outcomes = np.concatenate([self.outcomes, later.outcomes]) if len(self.outcomes) else later.outcomes
-        return replace(self, logits=logits, outcomes=outcomes, cutoffs=np.concatenate([self.cutoffs, later.cutoffs]))
+    def joined(self, predicted: np.ndarray, later: Examples, shift: float = 0.0) -> "Contest":
+        """With the members' predictions of more rows that they have not learnt from.
+
+        :param shift: by the season of these.
+        """
+        return replace(
+            self,
+            logits=np.concatenate([self.logits, predicted]) if len(self.outcomes) else predicted,
+            outcomes=np.concatenate([self.outcomes, later.outcomes]) if len(self.outcomes) else later.outcomes,
+            cutoffs=np.concatenate([self.cutoffs, later.cutoffs]),
+            customers=np.concatenate([self.customers, later.customers]),
+            shifts=np.concatenate([self.shifts, np.full(len(later), shift)]),
+        )
+
+    def calibrated(self, config: settings.Training) -> Recipe:
+        """The recipe, calibrated by these predictions; see `calibrated`."""
+        rows = self.logits, self.outcomes, self.cutoffs
+        return calibrated(self.recipe, *rows, config, self.customers, self.shifts)
 
 
 def hold(
@@ -111,25 +136,30 @@ def hold(
     config: settings.Training,
     known: Mapping[str, dict[str, Any]] | None = None,
     told: Callable[[str], None] = lambda _: None,
+    shift: Callable[[dt.date, Examples], float] = lambda day, learn: 0.0,
 ) -> Contest:
     """Tunes, compares and chooses.
 
     :param train: the training part; never the test.
     :param known: candidate -> parameters that the champion has: they are tried too.
     :param told: is told of progress, in words.
+    :param shift: what the season of a day adds to the log-odds, for models that have learnt from some rows.
     """
     is_amount = train.outcomes.dtype != bool
-    rounds = [
-        (_fold(learn.sampled(config.search_rows, config.seed), later), later)
-        for learn, later in folds(train, horizon_days, config)
-    ]
+    rounds, shifts = [], []
+    for learn, later in folds(train, horizon_days, config):
+        part = learn.sampled(config.search_rows, config.seed)
+        rounds.append((_fold(part, later), later))
+        shifts.append(np.full(len(later), shift(later.days[0], part)))
     if not rounds:
         members = [each for each in offered if each.is_member]
-        recipe = Recipe(BLEND, tuple((each.name, dict(each.defaults)) for each in members), _equal(len(members)))
+        weights = amount_blend.at_first([each.name for each in members]) if is_amount else _equal(len(members))
+        recipe = Recipe(BLEND, tuple((each.name, dict(each.defaults)) for each in members), weights)
         reason = "the history is too short to compare candidates later in time: the blend with its defaults"
         return Contest(recipe, reason, pd.DataFrame({"candidate": [BLEND]}))
     actual = [later.outcomes for _, later in rounds]
     cutoffs = np.concatenate([later.cutoffs for _, later in rounds])
+    customers = np.concatenate([later.customers for _, later in rounds])
     predictions: dict[str, list[np.ndarray]] = {}
     found: dict[str, Found] = {}
     tunable = sum(bool(each.space) for each in offered)
@@ -148,7 +178,7 @@ def hold(
         found[candidate.name] = search(candidate, score, seconds, config, (known or {}).get(candidate.name))
         told(f"{candidate.name}: {best:.4f} after {len(found[candidate.name].trials)} trials")
     members = [each.name for each in offered if each.is_member]
-    blend, blended = _blend(members, predictions, actual, cutoffs, config)
+    blend, blended = _blend(members, predictions, actual, cutoffs, customers, config)
     predictions[BLEND] = blended
     scores = {
         name: [_score(*each, is_amount) for each in zip(actual, predicted, strict=True)]
@@ -161,25 +191,38 @@ def hold(
     outcomes = np.concatenate(actual)
     weights = blend if chosen == BLEND else (1.0,)
     recipe = Recipe(chosen, tuple((name, found[name].params) for name in names), tuple(weights))
-    recipe = calibrated(recipe, logits, outcomes, cutoffs, config)
-    return Contest(recipe, reason, table, found, scores, logits, outcomes, cutoffs)
+    held = Contest(recipe, reason, table, found, scores, logits, outcomes, cutoffs, customers, np.concatenate(shifts))
+    return replace(held, recipe=held.calibrated(config))
 
 
 def calibrated(
-    recipe: Recipe, predicted: np.ndarray, outcomes: np.ndarray, cutoffs: np.ndarray, config: settings.Training
+    recipe: Recipe,
+    predicted: np.ndarray,
+    outcomes: np.ndarray,
+    cutoffs: np.ndarray,
+    config: settings.Training,
+    customers: np.ndarray | None = None,
+    shifts: np.ndarray | float = 0.0,
 ) -> Recipe:
     """The recipe with weights, slope, intercept and threshold (of an amount: the factor, as slope) from predictions.
 
     :param predicted: by its members, of rows that they have not learnt from, shape (n, members): logits or amounts.
     :param outcomes: of these rows, shape (n,).
     :param cutoffs: of these rows; see `ensembles.stacked`.
+    :param customers: whom each row is of, for an amount; see `amount_blend.weights`.
+    :param shifts: by the season of each row's cutoff, for a probability: the intercept is what is left, shape (n,).
     """
     if not len(outcomes):
         return recipe
     if outcomes.dtype != bool:
-        return replace(recipe, slope=_factor(predicted @ np.array(recipe.weights), outcomes, cutoffs, config))
-    weights, slope, intercept = stacked(predicted, outcomes, cutoffs, config.stacking_rows, config.stacking_cutoffs)
-    probability = expit(intercept + slope * predicted @ np.array(weights))
+        names = [name for name, _ in recipe.members]
+        shares = amount_blend.weights(names, predicted, outcomes, cutoffs, customers, config.seed)
+        slope = _factor(predicted @ np.array(shares), outcomes, cutoffs, config)
+        return replace(recipe, weights=shares, slope=slope)
+    weights, slope, intercept = stacked(
+        predicted, outcomes, cutoffs, config.stacking_rows, config.stacking_cutoffs, shifts
+    )
+    probability = expit(shifts + intercept + slope * predicted @ np.array(weights))
     threshold = _best_threshold(outcomes, probability)
     return replace(recipe, weights=tuple(weights), slope=slope, intercept=intercept, threshold=threshold)
 
@@ -216,7 +259,8 @@ def fitted(
     made = [(name, *fold.fitted(by_name[name].pipeline(params))) for name, params in recipe.members]
     members = [(name, pipeline) for name, pipeline, _ in made]
     if learn.outcomes.dtype == bool:
-        ensemble = ProbabilityEnsemble.of(members, recipe.weights, slope=recipe.slope, intercept=recipe.intercept)
+        calibration = {"slope": recipe.slope, "intercept": recipe.intercept, "season": dict(recipe.season)}
+        ensemble = ProbabilityEnsemble.of(members, recipe.weights, **calibration)
         return ensemble, np.column_stack([member_logit(predicted) for *_, predicted in made])
     ensemble = AmountEnsemble.of(members, recipe.weights, factor=recipe.slope)
     return ensemble, np.column_stack([np.maximum(predicted, 0) for *_, predicted in made])
@@ -277,13 +321,15 @@ def _blend(
     predictions: dict[str, list[np.ndarray]],
     actual: list[np.ndarray],
     cutoffs: np.ndarray,
+    customers: np.ndarray,
     config: settings.Training,
 ) -> tuple[tuple[float, ...], list[np.ndarray]]:
-    """(weights, predictions of each fold): amounts with equal weights, logits stacked."""
+    """(weights, predictions of each fold): amounts by `amount_blend`, logits stacked."""
     is_amount = actual[0].dtype != bool
     stacks = [_stack(members, predictions, n, is_amount) for n in range(len(actual))]
     if is_amount:
-        weights = _equal(len(members))
+        every = np.concatenate(stacks), np.concatenate(actual)
+        weights = amount_blend.weights(members, *every, cutoffs, customers, config.seed)
         return weights, [stack @ np.array(weights) for stack in stacks]
     shares, slope, intercept = stacked(
         np.concatenate(stacks), np.concatenate(actual), cutoffs, config.stacking_rows, config.stacking_cutoffs

@@ -7,7 +7,9 @@ then the mean of what it contributes to each member. A calibration follows that 
 the logit (Platt 1999; Cox 1958), or a factor.
 """
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -60,12 +62,31 @@ class ProbabilityEnsemble(ClassifierMixin, _Mean):
     :param members: (name, pipeline that has `predict_proba`) each.
     :param slope: and
     :param intercept: of the calibration: `expit(intercept + slope * mean logit)`.
+    :param season: ISO date -> what that day adds to the intercept; see `on`.
     """
 
-    def __init__(self, members, weights=None, slope: float = 1.0, intercept: float = 0.0) -> None:
+    def __init__(
+        self,
+        members,
+        weights=None,
+        slope: float = 1.0,
+        intercept: float = 0.0,
+        season: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__(members, weights)
         self.slope = slope
         self.intercept = intercept
+        self.season = season
+
+    def on(self, day: dt.date) -> "ProbabilityEnsemble":
+        """The same with the intercept of a day that is scored: itself, where nothing is known of the day's season."""
+        shift = (getattr(self, "season", None) or {}).get(f"{day}", 0.0)  # one of an older version has no season
+        if not shift:
+            return self
+        made = copy(self)
+        made.intercept = self.intercept + shift
+        made.season = None
+        return made
 
     def _fitted(self) -> None:
         self.classes_ = np.array([0, 1])
@@ -107,16 +128,26 @@ class AmountEnsemble(RegressorMixin, _Mean):
         super().__init__(members, weights)
         self.factor = factor
 
+    def on(self, day: dt.date) -> "AmountEnsemble":
+        """Itself: amounts have no season as yet."""
+        return self
+
     def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
         """Expected amounts, shape (n,)."""
         total = np.zeros(len(X))
         for (_, member), weight in zip(self.members_, self.weights_, strict=True):
-            total += weight * np.maximum(member.predict(X).astype("float64"), 0)
+            if weight:
+                total += weight * np.maximum(member.predict(X).astype("float64"), 0)
         return self.factor * total
 
 
 def stacked(
-    logits: np.ndarray, actual: np.ndarray, cutoffs: np.ndarray, prior_rows: float, prior_cutoffs: float
+    logits: np.ndarray,
+    actual: np.ndarray,
+    cutoffs: np.ndarray,
+    prior_rows: float,
+    prior_cutoffs: float,
+    shifts: np.ndarray | float = 0.0,
 ) -> tuple[list[float], float, float]:
     """(weights, slope, intercept) of a mean of members that makes its probabilities sharp and true.
 
@@ -131,6 +162,7 @@ def stacked(
     :param actual: outcomes, bool of shape (n,).
     :param cutoffs: the day that each row looks back from, shape (n,).
     :param prior_rows: how many rows the pull to equal weights counts for.
+    :param shifts: of the log-odds that are known of each row's cutoff beforehand, shape (n,); see `season`.
     """
     days, place = np.unique(cutoffs, return_inverse=True)
     members, equal = logits.shape[1], np.full(logits.shape[1], 1 / logits.shape[1])
@@ -140,7 +172,7 @@ def stacked(
 
     def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
         weights, intercepts = free[:members], free[members:]
-        margin = signs * (intercepts[place] + logits @ weights)
+        margin = signs * (shifts + intercepts[place] + logits @ weights)
         off, apart = -signs * expit(-margin), weights - equal
         value = np.logaddexp(0, -margin).sum() + pull / 2 * (apart @ apart) + 0.5 * (intercepts @ intercepts)
         slopes = [logits.T @ off + pull * apart, np.bincount(place, off, len(days)) + intercepts]

@@ -45,6 +45,11 @@ class Examples:
         return self.features.index.get_level_values("as_of_date").to_numpy()
 
     @property
+    def customers(self) -> np.ndarray:
+        """Whom each row is of, shape (n,)."""
+        return self.features.index.get_level_values("customer_id").to_numpy()
+
+    @property
     def days(self) -> list[dt.date]:
         """The cutoffs there are, the earliest first."""
         return sorted(set(self.cutoffs))
@@ -91,6 +96,13 @@ def newest(target: tables.Target, day: dt.date, stores: Stores, rows: int, seed:
     if table.num_rows > rows:
         table = table.take(np.sort(np.random.default_rng(seed).choice(table.num_rows, rows, replace=False)))
     return _features(table.to_pandas(date_as_object=True))
+
+
+def demand(day: dt.date, stores: Stores) -> pd.DataFrame | None:
+    """`feat.demand` as the training day knows it; None where the examples are of before there was such a table."""
+    if not lake.has(stores.lake, tables.DEMAND, day):
+        return None
+    return lake.read(stores.lake, tables.DEMAND, day).to_pandas(date_as_object=True)
 
 
 def split(examples: Examples, horizon_days: int) -> tuple[Examples, Examples]:

@@ -13,7 +13,19 @@ from functools import partial
 
 import pyarrow as pa
 
-from segmentation import engine, erasures, families, history, lake, outcomes, purchase_features, settings, sql, tables
+from segmentation import (
+    demand,
+    engine,
+    erasures,
+    families,
+    history,
+    lake,
+    outcomes,
+    purchase_features,
+    settings,
+    sql,
+    tables,
+)
 from segmentation.errors import FinalError
 from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
@@ -75,6 +87,7 @@ def build_features(day: dt.date, stores: Stores) -> int:
 @erasures.holds_off_erasure
 def build_training_examples(day: dt.date, stores: Stores, config: settings.Training | None = None) -> dict[str, int]:
     """Writes `feat.training_examples` of one day: the features at that day and at past cutoffs, with their outcomes.
+    Beside it `feat.demand`, how busy each past day was.
 
     The newest rows (cutoff = day) have no outcome yet; clustering uses them. Everything comes from what `day` knows, so
     the same day gives the same examples. At past cutoffs an even share of the customers is taken, the same ones at
@@ -233,6 +246,9 @@ def _examples(
     with engine.session(stores.lake) as session:
         made = snapshot(session, stores, known=day, as_of=cutoff, sample_below=sample_below)
         notes[f"{cutoff}"] = made.notes()
+        if cutoff == day:
+            horizons = settings.load().targets.near_days, settings.load().targets.far_days
+            lake.write(stores.lake, tables.DEMAND, day, demand.count(session, day, horizons), demand.SCHEMA)
         session.create(tables.CUSTOMER_FEATURES, side_by_side(), {"as_of": cutoff})
         only = None if sample_below == EVERYONE else tables.POPULATION
         outcomes.create(session, stores, known=day, cutoff=cutoff, only=only)

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _MOST_MONEY = 999_999_999_999.99  # that the column holds
 # Expected spend where none could be trained: the feature that BG/NBD and Gamma-Gamma give of a day's own orders
 _FALLBACK = "expected_spend_90d"
+_BANDED = (tables.NEWCOMER, tables.SERVICE)  # published as bands that begin where they began on the training day
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,15 @@ class Champions:
         """Registered model name -> version."""
         chosen = [self.segments[0], *(version for version, _, _ in self.targets.values())]
         return {version.model: version.version for version in chosen}
+
+    def on(self, day: dt.date) -> "Champions":
+        """The models with what a day's season adds. What is published as bands has none: a band changes for what the
+        customer does."""
+        targets = {
+            model: (version, estimator if tables.TARGETS[model] in _BANDED else estimator.on(day), metadata)
+            for model, (version, estimator, metadata) in self.targets.items()
+        }
+        return replace(self, targets=targets)
 
     @property
     def columns(self) -> list[str]:
@@ -132,7 +142,7 @@ def score_batch(
 
     :param has_reasons: False leaves the reasons null, for whoever does not read them.
     """
-    rows = len(features)
+    rows, champions = len(features), champions.on(day)
     stage = lifecycle_stage(features, config)
     who = {
         "everyone": np.ones(rows, bool),

@@ -342,6 +342,7 @@ POPULATION = "feat.population"  # of a snapshot that is being made, like feat.<f
 OUTCOME_ROWS = "feat.outcomes"  # the same: what its customers did afterwards
 CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
+DEMAND = "feat.demand"  # how busy each past day was; see `demand`
 DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off
 CUSTOMER_SCORES = "score.customer_daily"
 RECOMMENDATIONS = "score.recommendations_daily"

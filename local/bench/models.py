@@ -6,7 +6,8 @@ shop, build features and train; then what the champions said is compared with wh
 beside recency, quintiles of recency, frequency and monetary value summed, BG/NBD with Gamma-Gamma, and untuned gradient
 boosting on the same examples. AUC of buying again, and the share of the horizon's spend that the best tenth brought;
 the champions' tenth is ranked by expected spend as it is published, which is the purchase model's where none is trained
-yet. With `--customers 700 --shops 5` the shop is cut to so many, drawn anew for each, and the means are shown.
+yet. With `--customers 700 --shops 5` the shop is cut to so many, drawn anew for each, and the means are shown, of
+the shops in which the champion could be trained.
 """
 
 from __future__ import annotations
@@ -32,12 +33,11 @@ _KEPT = """
 
 
 def main(data: str | None, ages: list[int], customers: int | None, shops: int, folder: str | None) -> None:
-    rows: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    rows: dict[str, list[dict[str, tuple[float, float]]]] = defaultdict(list)
     for seed in range(shops if customers else 1):
         with tempfile.TemporaryDirectory(dir=folder) as here:
             for name, found in _shop(Path(here), data, ages, customers, seed).items():
-                for method, numbers in found.items():
-                    rows[name][method].append(numbers)
+                rows[name].append(found)
     _show(rows, f"{data or 'simulated'}{f', {shops} shops of {customers} customers' if customers else ''}")
 
 
@@ -196,16 +196,26 @@ def _measured(bought, spend, score, by_spend) -> tuple[float, float]:
     )
 
 
+def means_of(shops: list[dict[str, tuple[float, float]]]) -> dict[str, Any]:
+    """method -> mean of its numbers, over the shops in which every method that any shop has can be measured.
+
+    Shops differ by more than methods do: a mean over four of them is not to be compared with one over five.
+    """
+    import numpy as np
+
+    methods = {method: None for found in shops for method in found}
+    whole = [found for found in shops if len(found) == len(methods)]
+    return {method: np.mean([found[method] for found in whole], axis=0) for method in methods} if whole else {}
+
+
 def _show(rows, title: str) -> None:
     import numpy as np
 
-    methods = list(dict.fromkeys(method for found in rows.values() for method in found))
+    methods = list(dict.fromkeys(method for shops in rows.values() for found in shops for method in found))
     table = Table(title=f"{title}: AUC / share of the spend in the best tenth")
     for heading in ("as of, horizon", *methods, "over the best of the others"):
         table.add_column(heading, justify="left" if heading.startswith("as of") else "right")
-    means = {
-        name: {method: np.mean(numbers, axis=0) for method, numbers in found.items()} for name, found in rows.items()
-    }
+    means = {name: means_of(shops) for name, shops in rows.items()}
     common = [found for found in means.values() if set(found) == set(methods)]
     if common:
         means["mean"] = {method: np.mean([found[method] for found in common], axis=0) for method in methods}

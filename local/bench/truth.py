@@ -58,7 +58,7 @@ def _rows(day: dt.date, last: dt.date, stores) -> list[tuple]:
     for target in (tables.CHURN, tables.PURCHASE, tables.SPEND):
         trained = classify.train_target(target.model, day, stores)
         ensemble, metadata = registry.load(registry.version(target.model, trained["version"]))
-        said[target.model] = classify.predict(ensemble, preparation.inputs(buyers, metadata["columns"]))
+        said[target.model] = classify.predict(ensemble.on(day), preparation.inputs(buyers, metadata["columns"]))
     far, near = (
         expected.customers_on(stores.warehouse, day, horizon).to_pandas().set_index("customer_id").loc[ids]
         for horizon in (90, 30)

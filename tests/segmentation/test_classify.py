@@ -9,9 +9,11 @@ from dataclasses import replace
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from scipy.special import expit
 
-from segmentation import candidates, classify, contest, examples, lake, preparation, settings, tables
+from segmentation import candidates, classify, contest, demand, examples, lake, preparation, settings, tables
 from segmentation.contest import Recipe
 from segmentation.registry import Registry
 from segmentation.selection import LeakError
@@ -210,7 +212,7 @@ def test_the_registered_model_says_what_it_is(shop):
     assert "last_order_age_days" in metadata["columns"]
     assert not set(metadata["columns"]) & set(tables.NOT_FEATURES)
     recipe = metadata["recipe"]
-    assert set(recipe) == {"chosen", "members", "weights", "slope", "intercept", "threshold"}
+    assert set(recipe) == {"chosen", "members", "weights", "slope", "intercept", "threshold", "season"}
     assert sum(recipe["weights"]) == pytest.approx(1)
     assert recipe["members"] == metadata["tested_recipe"]["members"]
 
@@ -371,6 +373,37 @@ def test_without_a_feature_that_varies_the_target_is_skipped(stores, quick):
     same = stacked.frame()[["customer_id", "as_of_date", "is_churn", "spend_far"]].assign(orders_count=1.0, is_new=True)
     known = same.assign(is_churn=np.arange(len(same)) % 2 == 0)
     assert churned(stores, known)["skipped"] == "no feature varies among the training examples"
+
+
+def test_the_season_of_the_year_before_is_told_day_by_day_and_judged(stores, quick):
+    """Twice as many of everybody bought around the days a year before the test's as around those learnt from."""
+    stacked.write(stores, SHOP)
+    days = [DAY - dt.timedelta(days=n) for n in range(30, 760)]
+    rows = []
+    for day in days:
+        level = np.sin(2 * np.pi * (day - stacked.cutoff(90)).days / 365 + np.pi / 2)
+        for horizon in (30, 90):
+            if day + dt.timedelta(days=horizon) <= DAY:
+                rows.append((day, horizon, 0, 2_000, int(2_000 * expit(-1 + 0.5 * level))))
+    table = pa.Table.from_pylist([dict(zip(demand.SCHEMA.names, row, strict=True)) for row in rows], demand.SCHEMA)
+    said = {}
+    for has_season in (False, True):
+        if has_season:
+            lake.write(stores.lake, tables.DEMAND, DAY, table.to_batches(), demand.SCHEMA)
+        for model in ("purchase_30d", "churn_90d"):
+            result = classify.train_target(model, DAY, stores)
+            said[model, has_season] = (result, *loaded(stores, result))
+    for model, sign in (("purchase_30d", 1), ("churn_90d", -1)):
+        (before, _, old), (after, ensemble, new) = said[model, False], said[model, True]
+        assert (old["recipe"]["season"], old["tested_recipe"]["season"]) == ({}, {})
+        there = stacked.cutoff(90)  # the test, which is as busy as can be
+        assert sign * new["tested_recipe"]["season"][f"{there}"] > 0.3
+        assert sign * new["recipe"]["season"][f"{there + dt.timedelta(days=182)}"] < -0.3
+        assert ensemble.on(there + dt.timedelta(days=182)).intercept == pytest.approx(
+            new["recipe"]["intercept"] + new["recipe"]["season"][f"{there + dt.timedelta(days=182)}"]
+        )
+        assert after["metrics"]["auc"] == pytest.approx(before["metrics"]["auc"], abs=0.01)
+        assert after["metrics"]["calibration_error"] > before["metrics"]["calibration_error"]  # the examples have none
 
 
 def test_a_history_without_a_later_cutoff_to_compare_at_says_so(stores, quick):

@@ -1,5 +1,7 @@
 """Members meet as logits or amounts; the weights that are learnt are shares, and few rows change little."""
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.pipeline import Pipeline
 
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble, member_logit, stacked
 
@@ -166,3 +169,23 @@ def test_stacking_predicts_later_rows_better_than_any_member():
     weights, slope, intercept = stacked(*data, ROWS, CUTOFFS)
     together = log_loss(later[1], expit(intercept + slope * later[0] @ np.array(weights)))
     assert together < min(log_loss(later[1], expit(later[0][:, n])) for n in range(3))
+
+
+def test_a_day_has_the_intercept_of_its_season():
+    told = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+    member = Pipeline([("model", LogisticRegression())]).fit(told, [False, True, True])
+    ensemble = ProbabilityEnsemble.of([("one", member)], slope=0.9, intercept=0.1, season={"2026-06-01": 0.5})
+    busy, usual = (ensemble.on(dt.date(2026, month, 1)) for month in (6, 7))
+    assert busy.decision_function(told) == pytest.approx(ensemble.decision_function(told) + 0.5)
+    assert busy.on(dt.date(2026, 6, 1)).intercept == busy.intercept  # once
+    assert usual is ensemble
+    assert ensemble.intercept == 0.1
+    del ensemble.season  # one that was stored before there were any
+    assert ensemble.on(dt.date(2026, 6, 1)) is ensemble
+
+
+def test_a_season_that_is_known_leaves_the_intercept_what_is_not():
+    logits, outcomes, place = rows(each=30_000, cutoffs=2, stds=(0.0,), seasons=(2.0, 2.5))
+    shifts = np.array([2.0, 2.5])[place]
+    assert stacked(logits, outcomes, place, 1, 0, shifts)[2] == pytest.approx(0, abs=0.06)
+    assert stacked(logits, outcomes, place, 1, 0)[2] == pytest.approx(2.25, abs=0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from segmentation import history, lake, publish, recommend, settings, tables
+from segmentation import history, lake, publish, published_rows, recommend, settings, tables
 from tests import frames
 from tests.frames import DAY
 from tests.segmentation.test_publish import published, put_scores

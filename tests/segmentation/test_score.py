@@ -1,6 +1,7 @@
 """Bands on numbers one can check by hand, and a whole day scored by real models."""
 
 import contextlib
+import copy
 import dataclasses
 import datetime as dt
 import functools
@@ -9,6 +10,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from segmentation import features, lake, naming, preparation, score, scoring, settings, tables, validate
 from segmentation.registry import NoModelError, Registry
@@ -134,6 +136,24 @@ def test_scores_are_those_of_the_registered_models(trained_shop):
     rows = lake.read(trained_shop.lake, tables.CUSTOMER_FEATURES, DAY).to_pandas()
     expected = estimator.predict_proba(preparation.inputs(rows, metadata["columns"]))[:, 1]
     np.testing.assert_allclose(scores["purchase_probability_30d"].to_numpy(), expected, rtol=1e-6)
+
+
+def test_a_day_is_scored_with_its_season_and_a_band_without(trained_shop):
+    registry, told = Registry(trained_shop.registry), {}
+    loaded = scoring.load_champions(registry, DAY, trained_shop.lake, NOW)
+    rows = lake.read(trained_shop.lake, tables.CUSTOMER_FEATURES, DAY).to_pandas()
+    for shift in (0.0, 0.7):
+        seasonal = {model: (version, copy.copy(estimator), known) for model, (version, estimator, known)
+                    in loaded.targets.items()}  # fmt: skip
+        for model in (tables.PURCHASE.model, tables.NEWCOMER.model):
+            seasonal[model][1].season = {f"{DAY}": shift, f"{DAY + dt.timedelta(days=1)}": -5.0}
+        models = dataclasses.replace(loaded, targets=seasonal)
+        limits = scoring.ValueLimits(100.0, 10.0)
+        told[shift] = scoring.score_batch(rows, DAY, NOW, models, limits, CONFIG, has_reasons=False).to_pandas()
+    before, after = (logit(told[shift]["purchase_probability_30d"].astype(float)) for shift in (0.0, 0.7))
+    assert (after - before).to_numpy() == pytest.approx(0.7, abs=1e-3)
+    changed = [name for name in told[0.0] if not told[0.0][name].equals(told[0.7][name])]
+    assert changed == ["purchase_probability_30d"]
 
 
 def test_everyone_has_reasons_that_differ_among_customers_and_from_each_other(trained_shop):
