@@ -134,7 +134,7 @@ def close(got: list[dict], wanted: list[dict]) -> bool:
 def test_every_statement_has_a_case():
     statements = {
         f"{path.parent.name}/{path.stem}"
-        for stage in ("extract", "aggregates", "features", "consent", "publish", "performance")
+        for stage in ("extract", "aggregates", "features", "consent", "strategy", "publish", "performance")
         for path in (sql.SQL_HOME / stage).glob("*.sql")
     }
     covered = {"/".join(path.parts[-3:-1]) for path in CASES}
