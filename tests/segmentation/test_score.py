@@ -12,7 +12,20 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
-from segmentation import features, lake, naming, preparation, score, scoring, settings, tables, validate
+from segmentation import (
+    features,
+    lake,
+    naming,
+    preparation,
+    publish,
+    score,
+    scoring,
+    settings,
+    strategy,
+    tables,
+    validate,
+    warehouse,
+)
 from segmentation.registry import NoModelError, Registry
 from tests import champions, frames
 
@@ -70,7 +83,10 @@ def trained_shop(module_stores, tmp_path_factory):
     """600 customers, 60 of them without an order and 20 new ones, features of DAY and promoted models."""
     stores = module_stores
     rng = np.random.default_rng(3)
-    customers = [{"customer_id": f"c{n:03}", "signed_up_at": dt.date(2024, 6, 1)} for n in range(600)]
+    customers = [
+        {"customer_id": f"c{n:03}", "signed_up_at": dt.date(2024, 6, 1), "email_consent": n % 2 == 0}
+        for n in range(600)
+    ]
     orders = []
     for n in range(540):
         days, stop = np.cumsum(rng.exponential(10 + n / 8, 60)), rng.exponential(900)
@@ -246,3 +262,28 @@ def test_names_that_cannot_be_right_stop_the_day_by_the_line(trained_shop, tmp_p
     monkeypatch.setattr(naming, "edited", functools.partial(naming.edited, path=file))
     with pytest.raises(naming.NamesError, match=r"segment_names\.yaml line 1: segment 2 is called"):
         score.score_customers(DAY, NOW, trained_shop)
+
+
+def test_a_day_goes_on_from_the_scores_to_the_delivered_strategies_and_into_the_snapshot(trained_shop):
+    scores_of(trained_shop)
+    result = strategy.choose_strategies(DAY, trained_shop, "a key for tests only")
+    assert {"interest_group_picks", "responding_channel", "video_stories"} <= result["off"].keys()
+    assert "points_bonus" not in result["off"]
+    assert sum(each["customers"] for each in result["strategies"].values()) > 60
+    assert validate.validate_table(tables.STRATEGIES, DAY, trained_shop)["rows"] == 600
+    assert publish.publish_segments(DAY, trained_shop)["rows"] == 600
+    with warehouse.connect(trained_shop.marketing) as connection:
+        counted = warehouse.fetch(
+            connection,
+            "select strategy_id, count(*), count(*) filter (where in_holdout) from marketing.customer_segments "
+            "where strategy_id is not null group by 1",
+        )
+        [(unasked,)] = warehouse.fetch(
+            connection,
+            "select count(*) from marketing.customer_segments where contact_channel is not null "
+            "and (contact_channel <> 'email' or right(customer_id, 1)::int % 2 = 1)",
+        )
+    assert {name: (customers, held) for name, customers, held in counted} == {
+        name: (each["customers"], each["held_out"]) for name, each in result["strategies"].items()
+    }
+    assert unasked == 0
