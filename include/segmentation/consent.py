@@ -46,5 +46,15 @@ def withdrawn(customers: engine.Input, stores: Stores) -> pa.Array:
     return found["customer_id"].combine_chunks().cast(pa.string())
 
 
+def unasked(customers: engine.Input, stores: Stores) -> pa.Array:
+    """Those of some customers, a table with `customer_id` and `contact_channel`, who do not consent to theirs now."""
+    inputs = {
+        tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name),
+        tables.CUSTOMER_SCORES: customers,
+    }
+    found = engine.table_of(engine.query(sql.read("consent", "unasked"), inputs, _limits()))
+    return found["customer_id"].combine_chunks().cast(pa.string())
+
+
 def _limits() -> settings.DuckDB:
     return settings.DuckDB(memory_limit=settings.load().publish.memory_limit)

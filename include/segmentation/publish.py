@@ -88,7 +88,7 @@ def publish_segments(
 def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
     """Makes a kept snapshot current at once; published ones of later days become `superseded`. Going back twice changes
     nothing more. The next day that is published becomes current as ever. Who has withdrawn the consent to profiling
-    since is taken out of the snapshot before.
+    since is taken out of the snapshot before, and a contact channel that is no longer consented to is blanked.
 
     :returns: `snapshot_id`, `as_of_date`, and `changes`, how many rows the feed got.
     :raises NoSuchSnapshotError: names the snapshots that can be gone back to.
@@ -101,6 +101,7 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
         feed.clear_unfinished(connection)
         was = was if feed.has_begun(connection) else None
         _take_out_withdrawn(connection, snapshot_id, stores)
+        _blank_withdrawn_channels(connection, snapshot_id, stores)
         part = _difference(connection, snapshot_id, day, was)
         with warehouse.transaction(connection):
             warehouse.execute(
@@ -193,6 +194,19 @@ def _take_out_withdrawn(connection, snapshot_id: int, stores: Stores) -> None:
                 "where snapshot_id = :id",
                 {"id": snapshot_id},
             )
+
+
+def _blank_withdrawn_channels(connection, snapshot_id: int, stores: Stores) -> None:
+    name = snapshots.partition(snapshot_id)
+    schema = pa.schema([("customer_id", pa.string()), ("contact_channel", pa.string())])
+    query = f"select customer_id, contact_channel from {name} where contact_channel is not null"  # noqa: S608 - a quoted name
+    unasked = consent.unasked(pa.Table.from_batches(warehouse.stream(stores.marketing, query, schema), schema), stores)
+    if len(unasked):
+        warehouse.execute(
+            connection,
+            f"update {name} set contact_channel = null where customer_id = any(:ids)",  # noqa: S608 - a quoted name
+            {"ids": unasked.to_pylist()},
+        )
 
 
 def _day_of_kept(connection, snapshot_id: int) -> dt.date:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import explain, model_cache, naming, preparation, reasons, settings, tables
+from segmentation import explain, model_cache, naming, preparation, reasons, settings, tables, tastes
 from segmentation.registry import NoModelError, Registry, Version
 
 log = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ def score_batch(
         "model_versions": pa.repeat(pa.scalar(json.dumps(champions.versions, sort_keys=True)), rows),
         "scored_at": pa.repeat(pa.scalar(scored_at, tables.SEGMENT_COLUMNS.field("scored_at").type), rows),
         "reasons": _put_together(told, rows),
+        **tastes.of_customers(features, config),
     }
     columns["segment_id"], columns["segment_name"] = _segments(features, who["buyers"], *champions.segments[1:])
     for model, score in scores.items():

@@ -10,6 +10,7 @@ from segmentation import erase_marketing, lake, publish, snapshots, warehouse
 from segmentation import settings as product
 from segmentation.personal_data import Persons
 from segmentation.settings import Stores
+from tests import frames
 from tests.segmentation.test_publish import put_scores
 
 FIRST = dt.date(2026, 1, 1)
@@ -231,3 +232,19 @@ def test_a_snapshot_that_is_not_there_or_was_refused_cannot_be_gone_back_to(stor
         publish.NoSuchSnapshotError, match=r"no kept snapshot 7 to go back to; there are: 1 \(2026-01-01\)"
     ):
         publish.roll_back_segments(7, stores)
+
+
+def test_going_back_does_not_bring_back_a_channel_that_was_withdrawn(stores):
+    for number, names in enumerate(("ab", "abc")):
+        day = FIRST + dt.timedelta(days=number)
+        write(stores, day, dict.fromkeys(names, (1, "low", "x")))
+        rows = lake.read(stores.lake, "score.customer_daily", day).to_pylist()
+        put_scores(stores, day, [{**row, "contact_channel": "email"} for row in rows])
+        agreed = [{"customer_id": name, "email_consent": True, "updated_at": FIRST} for name in names]
+        frames.accept(stores, day, customers=agreed)
+        publish.publish_segments(day, stores)
+    later = FIRST + dt.timedelta(days=2)
+    frames.accept(stores, later, customers=[{"customer_id": "b", "email_consent": False, "updated_at": later}])
+    publish.roll_back_segments(1, stores)
+    channels = "select customer_id, contact_channel from marketing.customer_segments order by 1"
+    assert fetch(stores, channels) == [("a", "email"), ("b", None)]

@@ -23,10 +23,11 @@ comment on column marketing.customer_segments.churn_risk is 'high from 0.7, medi
 comment on column marketing.customer_segments.new_customer_potential is
 'high, general, low; null unless lifecycle_stage is prospect or new';
 comment on column marketing.customer_segments.interest_group is
-'group of customers who like the same things; null so far';
-comment on column marketing.customer_segments.preferred_channel is 'where this customer responds; null so far';
+'group of customers who like the same things: the category most bought from in a year, else most looked at';
+comment on column marketing.customer_segments.preferred_channel is
+'where this customer comes most, in 90 days; without a session, where most is ordered';
 comment on column marketing.customer_segments.content_preference is
-'articles, videos, products, or null; null so far';
+'articles, videos or products, whichever is looked at most in 90 days, or null';
 comment on column marketing.customer_segments.service_risk is
 'high, medium, low: complaints and returns to come; null where the shop has neither';
 comment on column marketing.customer_segments.strategy_id is
