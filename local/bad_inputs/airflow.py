@@ -5,6 +5,7 @@ An Airflow in this process: the real DAG files, parsed and run by Airflow itself
 """
 
 import os
+import secrets
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -34,11 +35,13 @@ def settings(home: Path, registry: str) -> dict[str, str]:
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_MLFLOW": registry,
+        "AIRFLOW_CONN_HOLDOUT_KEY": f"generic://:{secrets.token_urlsafe(24)}@",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SEGMENTATION_DAILY_SCHEDULE": "",
         "SEGMENTATION_WEEKLY_SCHEDULE": "",
         "SEGMENTATION_CAMPAIGNS_SCHEDULE": "",
+        "SEGMENTATION_PRODUCTS_SCHEDULE": "",
     }
 
 
