@@ -1,0 +1,139 @@
+"""
+What a learnt policy is worth on a randomised campaign: `python -m local.bench.policy --data hillstrom_half.csv.gz`.
+
+The customers are split in two halves by a hash of seed and line. The policy, and which single arm is the best, are
+learnt on one half and judged on the other, then the other way round; so each seed judges every customer once. Told:
+what everybody without an e-mail is worth, what the best single arm adds, and what the policy adds to that, paired. The
+intervals do not get narrower with seeds, as they judge the same customers again; they are means of each seed's. Beside
+the policy stands what always following the learnt effects would have been worth, without the rule that falls back on
+the single arm. Spend is told as it is, and less a cost an e-mail (`--cost`); the file does not say what one did cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from local import hillstrom
+from local.source_file import open_source
+from segmentation import policy_value, preparation, uplift
+from segmentation.policy_value import CONTROL, Value
+from segmentation.uplift import Policy, Trial
+
+console = Console(width=190, highlight=False)
+KNOWN = ("recency", "history", "mens", "womens", "zip_code", "newbie", "channel")
+ARMS = ("control", "mens_email", "womens_email")
+CHANCES = np.full(3, 1 / 3)  # as it was drawn
+OUTCOMES = ("visit", "conversion", "spend")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A policy learnt on one half, on the other: values per customer, and areas of the Qini curves by arm."""
+
+    policy: Policy
+    rows: int
+    nobody: Value
+    single: Value
+    against_single: Value
+    always: Value
+    qini: dict[str, policy_value.Curve]
+
+
+def trial(rows: pd.DataFrame, outcome: str, cost: float) -> Trial:
+    """The file's customers as a trial, of `hillstrom.customers`; the cost is of each e-mail."""
+    arm = rows["arm"].map({name: number for number, name in enumerate(ARMS)}).to_numpy()
+    values = rows[outcome].astype(float).to_numpy() - cost * (arm != CONTROL)
+    frame = rows.assign(history=rows["history"].astype(float))
+    return Trial(preparation.inputs(frame, KNOWN), arm, values, CHANCES)
+
+
+def halves(names: pd.Series, seed: int) -> np.ndarray:
+    """Which half each line is in, booleans: by a hash, so that it does not depend on order or size of the file."""
+    return np.array([hashlib.sha256(f"{seed}/{name}".encode()).digest()[0] % 2 == 1 for name in names])
+
+
+def judge(learn: Trial, test: Trial, seed: int) -> Judged:
+    """Learns on one trial, judges on another. Nothing of the test is looked at before the policy stands."""
+    policy = uplift.learn(learn, seed)
+    best = policy.best
+    scored = policy_value.scores(test.outcome, test.arm, test.chances, uplift.outcomes(learn, test.known))
+    effects = policy.model.predict(test.known)
+    curves = {}
+    for number, name in enumerate(ARMS[1:], start=1):
+        rows = np.isin(test.arm, (CONTROL, number))
+        curves[name] = policy_value.qini_curve(test.outcome[rows], test.arm[rows] == number, effects[rows, number])
+    return Judged(
+        policy, len(test), policy_value.of_policy(scored, CONTROL), policy_value.difference(scored, best, CONTROL),
+        policy_value.difference(scored, policy.choose(test.known), best),
+        policy_value.difference(scored, uplift.greatest(effects), best), curves,
+    )  # fmt: skip
+
+
+def measure(data: str, outcome: str, cost: float, seeds: int) -> list[Judged]:
+    """Two for each seed.
+
+    :raises WrongFile: the file is not that of a randomised campaign, or nothing in it can be read.
+    """
+    rows, *_ = hillstrom.customers(open_source(Path(data).expanduser()), _silent)
+    whole, found = trial(rows, outcome, cost), []
+    for seed in range(seeds):
+        half = halves(rows["customer_id"], seed)
+        found += [judge(whole.part(half), whole.part(~half), seed), judge(whole.part(~half), whole.part(half), seed)]
+    return found
+
+
+def together(values: list[Value], rows: list[int]) -> Value:
+    """Two halves of each seed as one value; of the seeds, the mean value and the mean error."""
+    pairs = [(values[at : at + 2], rows[at : at + 2]) for at in range(0, len(values), 2)]
+    means = [sum(v.mean * n for v, n in zip(*pair, strict=True)) / sum(pair[1]) for pair in pairs]
+    errors = [math.hypot(*(v.error * n for v, n in zip(*pair, strict=True))) / sum(pair[1]) for pair in pairs]
+    return Value(float(np.mean(means)), float(np.mean(errors)))
+
+
+def main(data: str, costs: list[float], seeds: int) -> None:
+    table = Table(title=f"{Path(data).name}: {seeds} splits in two halves, learnt on one and judged on the other")
+    for heading in ("outcome", "nobody", "best single arm adds", "policy against it", "customers of its own",
+                    "worst half", "always learnt against it", "Qini men's", "Qini women's"):  # fmt: skip
+        table.add_column(heading, justify="left" if heading == "outcome" else "right")
+    wanted = [(outcome, 0.0) for outcome in OUTCOMES] + [("spend", cost) for cost in costs]
+    for outcome, cost in wanted:
+        found = measure(data, outcome, cost, seeds)
+        rows = [each.rows for each in found]
+        cells = [f"{outcome} less {cost:g}" if cost else outcome]
+        cells.append(f"{together([each.nobody for each in found], rows).mean:.5f}")
+        cells.append(_told(together([each.single for each in found], rows)))
+        cells.append(_told(together([each.against_single for each in found], rows)))
+        cells.append(f"{sum(each.policy.is_learnt for each in found)} of {len(found)}")
+        cells.append(_told(min((each.against_single for each in found), key=lambda value: value.mean)))
+        cells.append(_told(together([each.always for each in found], rows)))
+        for name in ARMS[1:]:
+            above = sum(each.qini[name].low > 0 for each in found)
+            cells.append(f"{np.mean([each.qini[name].area for each in found]):+.5f}, > 0 in {above}")
+        table.add_row(*cells)
+    console.print(table)
+
+
+def _told(value: Value) -> str:
+    return f"{value.mean:+.5f} ({value.low:+.5f} .. {value.high:+.5f})"
+
+
+def _silent(text: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--cost", type=float, action="append", help="of an e-mail, for spend; default 0.25 and 0.5")
+    parser.add_argument("--seeds", type=int, default=5)
+    given = parser.parse_args()
+    main(given.data, given.cost or [0.25, 0.5], given.seeds)
