@@ -9,9 +9,10 @@ regressed on what was known before the contact, by a ridge whose penalty is the 
 or where they differ by no more than noise does, everybody gets about the average effect.
 
 **The policy** gives each customer the arm of the greatest effect, or none where no effect is above 0. It is used only
-if it beats the best single arm (or nobody, if no arm pays) beyond noise on held-out folds: the whole of the learning is
-repeated without each fold, and the 95% interval of the paired difference, all folds together, must lie above 0.
-Otherwise everybody gets that single arm: among customers who are all alike, in 39 of 40 samples.
+if it beats the best single offer beyond noise on held-out folds: the whole of the learning, and the choice of that
+offer, is repeated without each fold, and the 95% interval of the paired difference, all folds together, must lie above
+0. To contact nobody has to pass the same. Otherwise everybody gets the best single offer: of the trials whose customers
+are all alike, about 39 in 40.
 """
 
 from collections.abc import Iterator
@@ -29,8 +30,9 @@ from segmentation.preparation import Encoder, scaled_numbers
 
 LEAST = 50  # customers of an arm, below which nothing is learnt
 FOLDS = 5
-# What differences of effects explain of the scores' variance, before anything is seen; weighs as much as what is seen
-_EXPLAINED = 1e-3
+# What differences between customers explain before anything is seen, as a part of what as many columns of pure noise
+# would; counts as much as what is seen
+_EXPLAINED = 0.25
 _PENALTIES = tuple(10.0**power for power in range(-1, 6))
 
 
@@ -97,7 +99,8 @@ class EffectModel(BaseEstimator):
         self.encoder_ = Encoder(scaled_numbers()).fit(known)
         encoded = self.encoder_.transform(known)
         targets = (added - self.average_) / self.spread_
-        prior = {"lambda_1": encoded.shape[1] / 2, "lambda_2": _EXPLAINED / 2}
+        columns = encoded.shape[1]
+        prior = {"lambda_1": columns / 2, "lambda_2": _EXPLAINED * columns / len(encoded) / 2}
         self.models_ = [BayesianRidge(**prior).fit(encoded, target) for target in targets.T]
         return self
 
@@ -112,23 +115,31 @@ class EffectModel(BaseEstimator):
 class Policy:
     """Who gets which arm.
 
-    :param best: the arm that brings the most if all get it; `single`: that, or the control if even that brings nothing.
-    :param advantage: of the learnt policy over the single arm on held-out folds, per customer.
+    :param best: the offer that brings the most if all get it, 1 or more.
+    :param advantage: of arms by effect over the best single offer, on held-out folds, per customer.
+    :param saving: the same of contacting nobody.
     """
 
     model: EffectModel
     best: int
-    single: int
     advantage: Value
+    saving: Value
 
     @property
     def is_learnt(self) -> bool:
-        """Whether customers get arms of their own: the advantage is beyond noise."""
-        return self.advantage.low > 0
+        """Whether customers get arms of their own: it is better beyond noise."""
+        return self.advantage.low > 0 and self.advantage.mean >= self.saving.mean
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody is contacted: it is better beyond noise, and more so than arms by effect."""
+        return self.saving.low > 0 and not self.is_learnt
 
     def choose(self, known: pd.DataFrame) -> np.ndarray:
         """The arm of each customer, shape (n,)."""
-        return greatest(self.model.predict(known)) if self.is_learnt else np.full(len(known), self.single)
+        if self.is_learnt:
+            return greatest(self.model.predict(known))
+        return np.full(len(known), CONTROL if self.is_silent else self.best)
 
 
 def learn(trial: Trial, seed: int = 0) -> Policy:
@@ -144,10 +155,11 @@ def learn(trial: Trial, seed: int = 0) -> Policy:
         part = trial.part(rest)
         of_rest = scores(part, seed)  # anew: those of the whole trial have seen what is held out
         learnt[held] = greatest(EffectModel().fit(part.known, of_rest).predict(trial.known.iloc[held]))
-        single[held] = constant(of_rest)
-    advantage = policy_value.difference(scored, learnt, single)
-    model = EffectModel().fit(trial.known, scored)
-    return Policy(model, policy_value.best_single(scored), constant(scored), advantage)
+        single[held] = policy_value.best_single(of_rest)
+    return Policy(
+        EffectModel().fit(trial.known, scored), policy_value.best_single(scored),
+        policy_value.difference(scored, learnt, single), policy_value.difference(scored, CONTROL, single),
+    )  # fmt: skip
 
 
 def scores(trial: Trial, seed: int = 0) -> np.ndarray:
@@ -169,12 +181,6 @@ def outcomes(trial: Trial, known: pd.DataFrame) -> np.ndarray:
         rows = trial.arm == arm
         told.append(RidgeCV(_PENALTIES).fit(seen[rows], trial.outcome[rows]).predict(asked))
     return np.column_stack(told)
-
-
-def constant(scored: np.ndarray) -> int:
-    """The best single arm, or the control where even that brings no more than contacting nobody."""
-    best = policy_value.best_single(scored)
-    return best if scored[:, best].mean() > scored[:, CONTROL].mean() else CONTROL
 
 
 def greatest(effects: np.ndarray) -> np.ndarray:

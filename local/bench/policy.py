@@ -3,7 +3,7 @@ What a learnt policy is worth on a randomised campaign: `python -m local.bench.p
 
 The customers are split in two halves by a hash of seed and line. The policy, and which single arm is the best, are
 learnt on one half and judged on the other, then the other way round; so each seed judges every customer once. Told:
-what everybody without an e-mail is worth, what the best single arm adds, and what the policy adds to that, paired. The
+what nobody's getting an e-mail is worth, what the best single arm adds, and what the policy adds to that, paired. The
 intervals do not get narrower with seeds, as they judge the same customers again; they are means of each seed's. Beside
 the policy stands what always following the learnt effects would have been worth, without the rule that falls back on
 the single arm. Spend is told as it is, and less a cost an e-mail (`--cost`); the file does not say what one did cost.
@@ -101,7 +101,7 @@ def together(values: list[Value], rows: list[int]) -> Value:
 
 def main(data: str, costs: list[float], seeds: int) -> None:
     table = Table(title=f"{Path(data).name}: {seeds} splits in two halves, learnt on one and judged on the other")
-    for heading in ("outcome", "nobody", "best single arm adds", "policy against it", "customers of its own",
+    for heading in ("outcome", "nobody", "best single arm adds", "policy against it", "arms by effect, nobody",
                     "worst half", "always learnt against it", "Qini men's", "Qini women's"):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "outcome" else "right")
     wanted = [(outcome, 0.0) for outcome in OUTCOMES] + [("spend", cost) for cost in costs]
@@ -112,7 +112,8 @@ def main(data: str, costs: list[float], seeds: int) -> None:
         cells.append(f"{together([each.nobody for each in found], rows).mean:.5f}")
         cells.append(_told(together([each.single for each in found], rows)))
         cells.append(_told(together([each.against_single for each in found], rows)))
-        cells.append(f"{sum(each.policy.is_learnt for each in found)} of {len(found)}")
+        learnt, silent = (sum(getattr(each.policy, kind) for each in found) for kind in ("is_learnt", "is_silent"))
+        cells.append(f"{learnt}, {silent} of {len(found)}")
         cells.append(_told(min((each.against_single for each in found), key=lambda value: value.mean)))
         cells.append(_told(together([each.always for each in found], rows)))
         for name in ARMS[1:]:

@@ -91,16 +91,22 @@ def test_where_they_do_not_everybody_gets_the_best_single_arm():
         policy = uplift.learn(made, seed)
         fooled += policy.is_learnt
         if not policy.is_learnt:
-            assert set(policy.choose(made.known)) == {policy.single}
+            assert set(policy.choose(made.known)) == {policy.best}
     assert fooled <= 1
 
 
-def test_nobody_is_contacted_where_no_arm_pays():
-    made, _ = trial(7, 2000, slope=0.0, averages=(-0.5, -0.4))
+def test_nobody_is_contacted_only_where_it_is_sure_that_no_arm_pays():
+    made, _ = trial(7, 2000, slope=0.0, averages=(-0.6, -0.4))
     policy = uplift.learn(made)
-    assert policy.single == policy_value.CONTROL
     assert policy.best == 2
+    assert policy.saving.low < 0.4 < policy.saving.high
     assert not policy.choose(made.known).any()
+    # the same with ten times the noise: it may well pay
+    made, _ = trial(7, 2000, slope=0.0, noise=10, averages=(-0.6, -0.4))
+    policy = uplift.learn(made)
+    assert policy.saving.low < 0
+    assert not policy.is_silent
+    assert set(policy.choose(made.known)) == {policy.best}
 
 
 def test_the_same_trial_gives_the_same_policy():
