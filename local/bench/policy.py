@@ -24,7 +24,7 @@ from rich.table import Table
 
 from local import hillstrom
 from local.source_file import open_source
-from segmentation import policy_value, preparation, uplift
+from segmentation import policy_pictures, policy_value, preparation, uplift
 from segmentation.policy_value import CONTROL, Value
 from segmentation.uplift import Policy, Trial
 
@@ -37,7 +37,7 @@ OUTCOMES = ("visit", "conversion", "spend")
 
 @dataclass(frozen=True)
 class Judged:
-    """A policy learnt on one half, on the other: values per customer, and areas of the Qini curves by arm."""
+    """A policy learnt on one half, on the other: values per customer, and curves by arm."""
 
     policy: Policy
     rows: int
@@ -46,6 +46,7 @@ class Judged:
     against_single: Value
     always: Value
     qini: dict[str, policy_value.Curve]
+    uplift: dict[str, policy_value.Curve]
 
 
 def trial(rows: pd.DataFrame, outcome: str, cost: float) -> Trial:
@@ -67,14 +68,15 @@ def judge(learn: Trial, test: Trial, seed: int) -> Judged:
     best = policy.best
     scored = policy_value.scores(test.outcome, test.arm, test.chances, uplift.outcomes(learn, test.known))
     effects = policy.model.predict(test.known)
-    curves = {}
+    qini, gained = {}, {}
     for number, name in enumerate(ARMS[1:], start=1):
         rows = np.isin(test.arm, (CONTROL, number))
-        curves[name] = policy_value.qini_curve(test.outcome[rows], test.arm[rows] == number, effects[rows, number])
+        gained[name] = policy_value.uplift_curve(scored, number, effects[:, number])
+        qini[name] = policy_value.qini_curve(test.outcome[rows], test.arm[rows] == number, effects[rows, number])
     return Judged(
         policy, len(test), policy_value.of_policy(scored, CONTROL), policy_value.difference(scored, best, CONTROL),
         policy_value.difference(scored, policy.choose(test.known), best),
-        policy_value.difference(scored, uplift.greatest(effects), best), curves,
+        policy_value.difference(scored, uplift.greatest(effects), best), qini, gained,
     )  # fmt: skip
 
 
@@ -99,7 +101,21 @@ def together(values: list[Value], rows: list[int]) -> Value:
     return Value(float(np.mean(means)), float(np.mean(errors)))
 
 
-def main(data: str, costs: list[float], seeds: int) -> None:
+def draw(found: Judged, outcome: str, folder: Path) -> None:
+    """Leaves the pictures of one half as PNG files in a folder, which is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unit, name = f"{outcome} per customer", outcome.replace(" ", "_")
+    worth = {"best single arm over nobody": found.single, "policy over best single arm": found.against_single,
+             "always by effect over best single arm": found.always}  # fmt: skip
+    for kind, figure in (
+        ("qini", policy_pictures.ranking("Qini curves", found.qini, unit)),
+        ("uplift", policy_pictures.ranking("Uplift curves", found.uplift, unit)),
+        ("value", policy_pictures.values("What policies are worth", worth, unit)),
+    ):
+        figure.savefig(folder / f"{kind}_{name}.png", dpi=120)
+
+
+def main(data: str, costs: list[float], seeds: int, folder: str | None) -> None:
     table = Table(title=f"{Path(data).name}: {seeds} splits in two halves, learnt on one and judged on the other")
     for heading in ("outcome", "nobody", "best single arm adds", "policy against it", "arms by effect, nobody",
                     "worst half", "always learnt against it", "Qini men's", "Qini women's"):  # fmt: skip
@@ -107,6 +123,8 @@ def main(data: str, costs: list[float], seeds: int) -> None:
     wanted = [(outcome, 0.0) for outcome in OUTCOMES] + [("spend", cost) for cost in costs]
     for outcome, cost in wanted:
         found = measure(data, outcome, cost, seeds)
+        if folder:
+            draw(found[0], f"{outcome} less {cost:g}" if cost else outcome, Path(folder))
         rows = [each.rows for each in found]
         cells = [f"{outcome} less {cost:g}" if cost else outcome]
         cells.append(f"{together([each.nobody for each in found], rows).mean:.5f}")
@@ -136,5 +154,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", required=True)
     parser.add_argument("--cost", type=float, action="append", help="of an e-mail, for spend; default 0.25 and 0.5")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--pictures", help="a folder for the curves of the first half of the first split")
     given = parser.parse_args()
-    main(given.data, given.cost or [0.25, 0.5], given.seeds)
+    main(given.data, given.cost or [0.25, 0.5], given.seeds, given.pictures)

@@ -10,7 +10,7 @@ from local import hillstrom
 from local.bench import policy as bench
 from local.source_file import open_source
 from segmentation import uplift
-from segmentation.policy_value import Value
+from segmentation.policy_value import Curve, Value
 from tests.local.test_hillstrom import LINES, written
 
 
@@ -47,7 +47,17 @@ def test_what_is_judged_was_not_learnt_from():
     assert same.against_single.low > 0
     assert contrary.against_single.high < 0
     assert contrary.always == contrary.against_single
-    assert same.qini["mens_email"].low > 0 > contrary.qini["mens_email"].high
+    for curves in ("qini", "uplift"):
+        assert getattr(same, curves)["mens_email"].low > 0 > getattr(contrary, curves)["mens_email"].high
+
+
+def test_pictures_are_left_in_a_folder(tmp_path):
+    curve = Curve(np.array([0.0, 1]), np.array([0.0, 1]), 0.1, 0.0, 0.2)
+    curves, value = {"mens_email": curve}, Value(0.1, 0.1)
+    bench.draw(bench.Judged(None, 10, value, value, value, value, curves, curves), "spend less 0.5", tmp_path / "new")
+    files = sorted((tmp_path / "new").iterdir())
+    assert [file.name for file in files] == [f"{kind}_spend_less_0.5.png" for kind in ("qini", "uplift", "value")]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
 def test_two_halves_of_a_seed_are_one_value_and_seeds_do_not_make_it_surer():
