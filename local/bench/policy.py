@@ -3,10 +3,12 @@ What a learnt policy is worth on a randomised campaign: `python -m local.bench.p
 
 The customers are split in two halves by a hash of seed and line. The policy, and which single arm is the best, are
 learnt on one half and judged on the other, then the other way round; so each seed judges every customer once. Told:
-what nobody's getting an e-mail is worth, what the best single arm adds, and what the policy adds to that, paired. The
+what contacting nobody is worth, what the best single arm adds, and what the policy adds to that, paired. The
 intervals do not get narrower with seeds, as they judge the same customers again; they are means of each seed's. Beside
 the policy stands what always following the learnt effects would have been worth, without the rule that falls back on
 the single arm. Spend is told as it is, and less a cost an e-mail (`--cost`); the file does not say what one did cost.
+
+With `--test` the whole file is learnt from, and another one of the same test is judged on, once.
 """
 
 from __future__ import annotations
@@ -80,13 +82,20 @@ def judge(learn: Trial, test: Trial, seed: int) -> Judged:
     )  # fmt: skip
 
 
-def measure(data: str, outcome: str, cost: float, seeds: int) -> list[Judged]:
-    """Two for each seed.
+def read(data: str) -> pd.DataFrame:
+    """The customers of a file.
 
     :raises WrongFile: the file is not that of a randomised campaign, or nothing in it can be read.
     """
     rows, *_ = hillstrom.customers(open_source(Path(data).expanduser()), _silent)
+    return rows
+
+
+def measure(rows: pd.DataFrame, other: pd.DataFrame | None, outcome: str, cost: float, seeds: int) -> list[Judged]:
+    """Two for each seed; with other customers, one, learnt on the first and judged on these."""
     whole, found = trial(rows, outcome, cost), []
+    if other is not None:
+        return [judge(whole, trial(other, outcome, cost), 0)]
     for seed in range(seeds):
         half = halves(rows["customer_id"], seed)
         found += [judge(whole.part(half), whole.part(~half), seed), judge(whole.part(~half), whole.part(half), seed)]
@@ -115,25 +124,29 @@ def draw(found: Judged, outcome: str, folder: Path) -> None:
         figure.savefig(folder / f"{kind}_{name}.png", dpi=120)
 
 
-def main(data: str, costs: list[float], seeds: int, folder: str | None) -> None:
-    table = Table(title=f"{Path(data).name}: {seeds} splits in two halves, learnt on one and judged on the other")
+def main(data: str, test: str | None, costs: list[float], seeds: int, folder: str | None) -> None:
+    rows, other = read(data), read(test) if test else None
+    how = (
+        f"judged on {Path(test).name}" if test else f"{seeds} splits in two halves, learnt on one, judged on the other"
+    )
+    table = Table(title=f"{Path(data).name}: {how}")
     for heading in ("outcome", "nobody", "best single arm adds", "policy against it", "arms by effect, nobody",
                     "worst half", "always learnt against it", "Qini men's", "Qini women's"):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "outcome" else "right")
     wanted = [(outcome, 0.0) for outcome in OUTCOMES] + [("spend", cost) for cost in costs]
     for outcome, cost in wanted:
-        found = measure(data, outcome, cost, seeds)
+        found = measure(rows, other, outcome, cost, seeds)
         if folder:
             draw(found[0], f"{outcome} less {cost:g}" if cost else outcome, Path(folder))
-        rows = [each.rows for each in found]
+        sizes = [each.rows for each in found]
         cells = [f"{outcome} less {cost:g}" if cost else outcome]
-        cells.append(f"{together([each.nobody for each in found], rows).mean:.5f}")
-        cells.append(_told(together([each.single for each in found], rows)))
-        cells.append(_told(together([each.against_single for each in found], rows)))
+        cells.append(f"{together([each.nobody for each in found], sizes).mean:.5f}")
+        cells.append(_told(together([each.single for each in found], sizes)))
+        cells.append(_told(together([each.against_single for each in found], sizes)))
         learnt, silent = (sum(getattr(each.policy, kind) for each in found) for kind in ("is_learnt", "is_silent"))
         cells.append(f"{learnt}, {silent} of {len(found)}")
         cells.append(_told(min((each.against_single for each in found), key=lambda value: value.mean)))
-        cells.append(_told(together([each.always for each in found], rows)))
+        cells.append(_told(together([each.always for each in found], sizes)))
         for name in ARMS[1:]:
             above = sum(each.qini[name].low > 0 for each in found)
             cells.append(f"{np.mean([each.qini[name].area for each in found]):+.5f}, > 0 in {above}")
@@ -152,8 +165,9 @@ def _silent(text: str, done: int, total: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
+    parser.add_argument("--test", help="another file of the same test, to judge on")
     parser.add_argument("--cost", type=float, action="append", help="of an e-mail, for spend; default 0.25 and 0.5")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--pictures", help="a folder for the curves of the first half of the first split")
     given = parser.parse_args()
-    main(given.data, given.cost or [0.25, 0.5], given.seeds, given.pictures)
+    main(given.data, given.test, given.cost or [0.25, 0.5], given.seeds, given.pictures)

@@ -60,6 +60,16 @@ def test_pictures_are_left_in_a_folder(tmp_path):
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
+def test_another_file_is_judged_on_once(tmp_path):
+    lines = [f"{1 + n % 12},2) $100 - $200,{100 + n},{n % 2},1,Rural,{n % 5 // 3},Web,{arm},{n % 3 // 2},0,0"
+             for n in range(80) for arm in hillstrom.ARMS]  # fmt: skip
+    rows = bench.read(written(tmp_path, lines))
+    [found] = bench.measure(rows, rows.iloc[:90], "visit", 0.0, seeds=5)
+    assert found.rows == 90
+    assert bench.together([found.nobody], [90]) == found.nobody
+    assert len(bench.measure(rows, None, "conversion", 0.0, seeds=0)) == 0
+
+
 def test_two_halves_of_a_seed_are_one_value_and_seeds_do_not_make_it_surer():
     found = bench.together([Value(1, 0.3), Value(3, 0.4), Value(2, 0.3), Value(2, 0.4)], [100, 300, 100, 300])
     assert found.mean == pytest.approx(2.25)
