@@ -141,3 +141,12 @@ def test_what_cannot_be_learnt_from_is_said():
         outcome = made.outcome.copy()
         outcome[[3, 5]] = np.nan
         uplift.learn(Trial(made.known, made.arm, outcome, CHANCES))
+
+
+def test_where_nothing_varies_there_is_still_an_offer():
+    rng = RNG(11)
+    known = pd.DataFrame({"visits": rng.normal(size=300), "gap": np.full(300, np.nan), "same": 1.0, "town": "west"})
+    policy = uplift.learn(Trial(known, rng.integers(0, 2, 300), np.zeros(300), np.array([0.5, 0.5])))
+    assert policy.advantage == policy.saving == policy_value.Value(0, 0)
+    assert set(policy.choose(known)) == {1}
+    assert not policy.model.predict(known).any()
