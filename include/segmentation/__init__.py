@@ -50,6 +50,7 @@ What publish needs: `published_rows`, `consent` (who may be in it), `snapshots` 
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
-was held out), `campaign_results` (their table), `campaign_pages`.
+was held out), `campaign_results` (their table), `campaign_pages`. What is learnt from them, in notebooks and benches as
+yet: `uplift` (whom a contact changes, and a policy), `policy_value` (what a policy is worth), `policy_pictures`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """
