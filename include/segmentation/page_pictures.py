@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 LINE = (100, 28)
 INTERVAL = (160, 20)
 FLOW_WIDTH = 400
-_BAR, _LABEL, _GAP, _THICKEST = 8, 18, 8, 220
+_BAR, _LABEL, _GAP, _THICKEST = 8, 18, 10, 220
 _LEAST = 1.5
 COLOURS = 8
 

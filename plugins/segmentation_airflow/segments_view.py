@@ -11,8 +11,8 @@ from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from airflow.exceptions import AirflowNotFoundException
-from airflow.models import Connection
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import APIRouter, Depends, Form, Header, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
@@ -58,7 +58,7 @@ def _page(lang, accept_language, *, may_see_customers: bool, customer_id: str | 
     from segmentation import page_words, segments_page, settings
 
     try:
-        marketing = dsn(Connection.get_connection_from_secrets(MARKETING))
+        marketing = dsn(Connection.get(MARKETING))
     except AirflowNotFoundException as error:
         raise HTTPException(503, f"The page needs the Airflow connection `{MARKETING}`.") from error
     html = segments_page.page(
@@ -74,7 +74,7 @@ def _page(lang, accept_language, *, may_see_customers: bool, customer_id: str | 
 
 def _mlflow() -> str | None:
     try:
-        connection = Connection.get_connection_from_secrets(MLFLOW)
+        connection = Connection.get(MLFLOW)
     except AirflowNotFoundException:
         return None
     return f"{connection.conn_type}://{connection.host}:{connection.port}"

@@ -4,16 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-from airflow.api_fastapi import app as airflow_app
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api import security
 from fastapi.testclient import TestClient
 
-from segmentation import segments_page
 from segmentation.settings import Stores
 from segmentation_airflow import segments_view
-from tests.segmentation.test_segments_page import put
+from tests.segmentation.test_segments_page import DAY, put
 
 DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{segments_view.EXPORT_DAG}.py"
 
@@ -23,25 +21,18 @@ def stores(tmp_path_factory, new_warehouse):
     with new_warehouse() as dsn:
         folder = tmp_path_factory.mktemp("stores")
         made = Stores(warehouse=dsn, marketing=dsn, lake=str(folder / "lake"), registry="unused")
-        put(made, segments_page_day(), [1] * 30 + [2] * 30)
+        put(made, DAY, [1] * 30 + [2] * 30)
         yield made
-
-
-def segments_page_day():
-    from tests.segmentation.test_segments_page import DAY
-
-    return DAY
 
 
 @pytest.fixture
 def client(stores, monkeypatch):
-    """Asks as a role: `client(role)`; None is nobody. Roles and rights are those of Airflow's SimpleAuthManager."""
+    """Asks as a role: `client(role)`; None is nobody. What a role may is asked of Airflow's SimpleAuthManager; whose a
+    token is needs Airflow's own database, so it is the role itself here."""
     monkeypatch.setenv("AIRFLOW_CONN_MARKETING", stores.marketing)
+    monkeypatch.setenv("LAKE_URI", stores.lake)
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW", "http://mlflow.example:5000")
     manager = SimpleAuthManager()
-    monkeypatch.setattr(airflow_app.auth_manager_holder, "instance", manager, raising=False) if hasattr(
-        airflow_app, "auth_manager_holder"
-    ) else None
     monkeypatch.setattr(security, "get_auth_manager", lambda: manager)
     monkeypatch.setattr(security.DagModel, "get_team_name", lambda dag_id: None)
 
@@ -109,8 +100,11 @@ def test_without_the_connection_it_says_so(client, monkeypatch):
     assert "connection `marketing`" in answer.text
 
 
-def test_the_data_docs_are_still_there(client):
-    assert client("VIEWER").get("/data-docs/1999-01-01/index.html").status_code in (404, 500)
+def test_its_links_lead_to_the_data_docs(client):
+    page = client("VIEWER").get("/segments").text
+    [link] = re.findall(r'href="(data-docs/[0-9-]+/index.html)"', page)
+    assert f"Data quality of {DAY}" in client("VIEWER").get(f"/{link}").text
+    assert client("VIEWER").get("/data-docs/1999-01-01/index.html").status_code == 404
 
 
 def test_the_dag_whose_right_is_asked_for_exists():
@@ -125,4 +119,4 @@ def test_the_navigation_leads_to_the_page():
     paths = {route.path for route in segments_view.app.routes}
     assert view["destination"] == "nav"
     assert view["href"].removeprefix(app["url_prefix"].strip("/")) in paths
-    assert segments_page.HEADERS
+    assert "url_route" not in view, "in the frame that it makes, links to MLflow lead nowhere"

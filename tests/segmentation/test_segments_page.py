@@ -4,7 +4,6 @@ import datetime as dt
 import re
 from html.parser import HTMLParser
 
-import pyarrow as pa
 import pytest
 import yaml
 
@@ -17,7 +16,6 @@ from segmentation import (
     publish,
     segments_page,
     settings,
-    snapshots,
     sql,
     warehouse,
 )

@@ -5,7 +5,6 @@ select
     customers,
     share,
     average_expected_spend_90d,
-    average_purchase_probability_30d,
     average_churn_probability_90d,
     sets_apart
 from marketing.segment_profiles
