@@ -101,7 +101,7 @@ def read(marketing: str, now: dt.datetime, config: settings.Page, customer_id: s
         snapshot = found[0] if found else None
         facts = Facts(
             snapshot=snapshot,
-            campaigns=rows("campaigns", "campaigns", days=config.campaign_days, most=config.campaigns),
+            campaigns=rows("campaigns", "campaigns", most=config.campaigns),
             products=rows("products", "products"),
             quality=rows(
                 "attempts", "quality", "quality",
@@ -111,7 +111,7 @@ def read(marketing: str, now: dt.datetime, config: settings.Page, customer_id: s
         if snapshot:
             day, number = snapshot["as_of_date"], snapshot["snapshot_id"]
             facts.segments = rows("segments", "snapshots", snapshot_id=number)
-            facts.trend = rows("trend", "snapshots", day=day, days=config.trend_days)
+            facts.trend = rows("trend", "snapshots", day=day, since=day - dt.timedelta(days=config.trend_days))
             facts.counts = rows("counts", "counts", snapshot_id=number)
             facts.models = rows("models", "snapshots", day=day, most=_MODEL_DAYS)
         if snapshot and customer_id:

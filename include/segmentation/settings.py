@@ -410,8 +410,7 @@ class Page(_Group):
     late_days: float = Field(
         2, gt=0, description="since the day of the snapshot began, from which the page calls it late"
     )
-    campaigns: int = Field(8, ge=1, description="the latest so many")
-    campaign_days: int = Field(90, ge=1, description="evaluated so many days before the last evaluation at most")
+    campaigns: int = Field(8, ge=1, description="so many are shown, the latest")
     mlflow: str | None = Field(None, description="MLflow's address in a browser; None: as the pipeline reaches it")
 
 

@@ -1,14 +1,33 @@
--- The campaigns evaluated of late, the latest first, each as last evaluated; by the view of the contract, which looks up
--- the last evaluation of every row there ever was, it would take longer from day to day.
-with recent as (
-    select
-        campaign_id,
-        max(as_of_date) as as_of_date,
-        max(starts_at) as starts_at
+-- The campaigns that began last, each as last evaluated. From one campaign to the next by the index: the view of the
+-- contract looks at every evaluation that there ever was.
+with recursive names as (
+    select min(campaign_id) as campaign_id
     from evaluation.campaign_results
-    where as_of_date > (select max(l.as_of_date) from evaluation.campaign_results as l) - :days
-    group by campaign_id
-    order by max(starts_at) desc, campaign_id asc
+    union all
+    select (
+        select min(r.campaign_id) from evaluation.campaign_results as r
+        where r.campaign_id > n.campaign_id
+    )
+    from names as n
+    where n.campaign_id is not null
+),
+
+recent as (
+    select
+        n.campaign_id,
+        l.as_of_date
+    from names as n
+    cross join
+        lateral (
+            select
+                r.as_of_date,
+                r.starts_at
+            from evaluation.campaign_results as r
+            where r.campaign_id = n.campaign_id
+            order by r.as_of_date desc
+            limit 1
+        ) as l
+    order by l.starts_at desc, n.campaign_id asc
     limit :most
 )
 

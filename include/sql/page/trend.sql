@@ -1,10 +1,17 @@
--- How large each segment was on each published day of the last :days.
+-- How large each segment was on each published day after :since, up to :day.
+with days as (
+    select
+        snapshot_id,
+        as_of_date
+    from marketing.snapshots
+    where status = 'published' and as_of_date <= :day and as_of_date > :since
+)
+
 select
-    s.as_of_date,
+    d.as_of_date,
     p.segment_id,
     p.segment_name,
     p.customers
-from marketing.snapshots as s
-inner join marketing.segment_profiles as p on s.snapshot_id = p.snapshot_id
-where s.status = 'published' and s.as_of_date <= :day and s.as_of_date > :day - :days
-order by s.as_of_date, p.segment_id
+from days as d
+inner join marketing.segment_profiles as p on d.snapshot_id = p.snapshot_id
+order by d.as_of_date, p.segment_id
