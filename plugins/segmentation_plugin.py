@@ -1,11 +1,11 @@
-"""Registers what the project adds to Airflow's own pages: the Data Docs, of a run and of all days."""
+"""Registers what the project adds to Airflow's own pages: the Segments, and the Data Docs of a run and of all days."""
 
 from airflow.plugins_manager import AirflowPlugin
 
 
 async def pages(scope, receive, send):
     """The pages' application, imported when it is first asked: every process of Airflow executes this file."""
-    from segmentation_airflow.data_docs_pages import app
+    from segmentation_airflow.segments_view import app
 
     await app(scope, receive, send)
 
@@ -16,6 +16,12 @@ class SegmentationPlugin(AirflowPlugin):
     name = "segmentation"
     fastapi_apps = [{"app": pages, "url_prefix": "/segmentation", "name": "Segmentation"}]  # noqa: RUF012 - so wanted
     external_views = [  # noqa: RUF012 - so wanted
+        {  # without a `url_route` it is a link: in the frame that this would make, links to MLflow lead nowhere
+            "name": "Segments",
+            "href": "segmentation/segments",
+            "destination": "nav",
+            "category": "browse",
+        },
         {
             "name": "Data quality",
             "href": "segmentation/data-docs/index.html",

@@ -18,6 +18,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | publish  | `publish`            | `score.*`                              | `marketing.*`                      |
 | evaluate | `evaluate`           | campaigns in `raw.*`, who was where    | `marketing.campaign_results`       |
 | movement | `movement`           | `agg.product_days`, `raw.products`     | `marketing.product_movement`       |
+| look     | `segments_page`      | `marketing.*`, `quality.results`       | nothing: a page of HTML            |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
 | request  | `erase`              | all that is kept                       | the same, without a person; proof  |
 | request  | `personal_export`    | all that is kept of a person           | a file in the lake                 |
@@ -46,7 +47,8 @@ What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score`
 What recommend needs: `product_candidates`, `rank_weights`.
 What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_audit`.
 What publish needs: `published_rows`, `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed`
-(what changed), `profiles`.
+(what changed), `profiles`, `page_counts` (for the page).
+What the Segments page needs: `page_sections` (what is shown), `page_pictures`, `page_words` (English and Chinese).
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody

@@ -5,9 +5,7 @@ They lie among the Data Docs, in `campaigns/`, need no network to be looked at, 
 are made from `marketing.campaign_results`, so they say what that says.
 """
 
-import hashlib
 import posixpath
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import jinja2
 
 from segmentation import campaign_effects, lake, settings, sql, warehouse
+from segmentation.campaign_results import file_of
 from segmentation.data_docs import STYLE
 from segmentation.settings import Stores
 
@@ -82,18 +81,6 @@ def write(stores: Stores, campaigns: Collection[str]) -> str:
     index = posixpath.join(folder, "index.html")
     lake.write_text(index, _LIST.render(lines=lines, style=_style()))
     return index
-
-
-def file_of(campaign_id: str) -> str:
-    """The file of a campaign's page: its id where that can be a file's name, else something like it.
-
-    >>> file_of("CAMPAIGN-00012")
-    'CAMPAIGN-00012.html'
-    """
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", campaign_id)[:60]
-    if name != campaign_id or name == "index":
-        name += "-" + hashlib.sha256(campaign_id.encode()).hexdigest()[:8]
-    return f"{name}.html"
 
 
 def page(rows: Sequence[Row]) -> str:

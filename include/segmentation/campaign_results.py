@@ -4,6 +4,7 @@ The table of the campaigns' results: the rows of each day, of which the contract
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -43,3 +44,15 @@ def replace_day(dsn: str, day: dt.date, rows: Iterable[Mapping[str, Any]]) -> in
         warehouse.execute(connection, "select pg_advisory_xact_lock(:lock)", {"lock": _LOCK})
         warehouse.execute(connection, "delete from evaluation.campaign_results where as_of_date = :day", {"day": day})
         return warehouse.copy_in(connection, tables.CAMPAIGN_RESULT_ROWS, [table], table.column_names)
+
+
+def file_of(campaign_id: str) -> str:
+    """The file of a campaign's page: its id where that can be a file's name, else something like it.
+
+    >>> file_of("CAMPAIGN-00012")
+    'CAMPAIGN-00012.html'
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", campaign_id)[:60]
+    if name != campaign_id or name == "index":
+        name += "-" + hashlib.sha256(campaign_id.encode()).hexdigest()[:8]
+    return f"{name}.html"

@@ -7,6 +7,7 @@ about what differs most between them. `include/config/segment_names.yaml` may ca
 """
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -76,6 +77,26 @@ def apart_from(name: Name, taken: Collection[str]) -> Name:
         number += 1
         found = Name(f"{name.en}_{number}", f"{name.zh}{number}")
     return found
+
+
+def in_chinese(name: str) -> str:
+    """A published name in Chinese, where it is one that this module gave; else as it is.
+
+    >>> in_chinese("recent_loyal_big_spenders_more_orders_2"), in_chinese("big regulars")
+    ('近期·高频·高消费客户·订单较多2', 'big regulars')
+    """
+    if name == PROSPECTS.en:
+        return PROSPECTS.zh
+    sides = [side for pair in _CONTRASTS.values() for side in pair]
+    parts = [_RECENCY, (*_FREQUENCY, _ONE_TIME), _SPEND]
+    pattern = "_".join(f"({'|'.join(word.en for word in words)})" for words in parts)
+    found = re.fullmatch(f"{pattern}_spenders((?:_(?:{'|'.join(side.en for side in sides)}))*)(?:_([0-9]+))?", name)
+    if not found:
+        return name
+    told = [{word.en: word.zh for word in words}[found[place]] for place, words in enumerate(parts, 1)]
+    more = re.findall("|".join(side.en for side in sides), found[4])
+    chinese = {side.en: side.zh for side in sides}
+    return "·".join([*told[:2], f"{told[2]}客户", *(chinese[each] for each in more)]) + (found[5] or "")
 
 
 def edited(names: Mapping[int, str], language: Literal["en", "zh"] = "en", path: Path = CONFIG) -> dict[int, str]:

@@ -8,7 +8,7 @@ Hundepool et al.: Statistical Disclosure Control, 2012, chapter 4).
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,17 +79,19 @@ def _told(profiles: list[Profile], smallest: int) -> list[Profile]:
     return profiles
 
 
-def suppressed(groups: Mapping[Any, int], smallest: int) -> set:
+def suppressed(groups: Mapping[Any, int], smallest: int, besides: Collection[Any] = ()) -> set:
     """Which of the groups of a known whole are not to be told.
 
     Those with 1 to `smallest` - 1 members; and, while they have fewer than `smallest` together, or are one alone, the
     next smallest as well: else the whole less the others would tell.
+
+    :param besides: groups that are not told for another reason.
     """
     ordered = sorted((count, str(key), key) for key, count in groups.items() if count)
-    hidden = [entry for entry in ordered if entry[0] < smallest]
+    hidden = [entry for entry in ordered if entry[0] < smallest or entry[2] in besides]
     if not hidden:
         return set()
-    rest = ordered[len(hidden) :]
+    rest = [entry for entry in ordered if entry not in hidden]
     while rest and (len(hidden) < 2 or sum(entry[0] for entry in hidden) < smallest):
         hidden.append(rest.pop(0))
     return {key for _, _, key in hidden}

@@ -20,6 +20,7 @@ from segmentation import (
     erasures,
     feed,
     gate,
+    page_counts,
     profiles,
     published_rows,
     settings,
@@ -67,6 +68,7 @@ def publish_segments(
         verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
         _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
         told = profiles.of_snapshot(connection, config.smallest_group, migration)
+        counts = page_counts.of_snapshot(connection, day, config.smallest_group)
         is_current = was is None or day >= was[1]
         was = was if feed.has_begun(connection) else None
         part = _difference(connection, snapshot_id, day, was) if is_current else None
@@ -74,6 +76,7 @@ def publish_segments(
         snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
         with warehouse.transaction(connection):
             profiles.write(connection, snapshot_id, told)
+            page_counts.write(connection, snapshot_id, counts)
             _supersede(connection, day, snapshot_id)
             if part is not None:
                 _move(connection, feed.PUBLISH, part, snapshot_id, day, was)

@@ -402,6 +402,18 @@ class Evaluate(_Group):
         return intended
 
 
+class Page(_Group):
+    """The Segments page in Airflow; see docs/segments-page.md."""
+
+    trend_days: int = Field(30, ge=2, description="that trends are drawn over")
+    quality_days: int = Field(7, ge=1, description="whose checks are shown")
+    late_days: float = Field(
+        2, gt=0, description="since the day of the snapshot began, from which the page calls it late"
+    )
+    campaigns: int = Field(8, ge=1, description="so many are shown, the latest")
+    mlflow: str | None = Field(None, description="MLflow's address in a browser; None: as the pipeline reaches it")
+
+
 class Settings(BaseSettings):
     """All groups. Read once per process; tests make their own."""
 
@@ -428,6 +440,7 @@ class Settings(BaseSettings):
     drift: Drift = Drift()
     retrain: Retrain = Retrain()
     evaluate: Evaluate = Evaluate()
+    page: Page = Page()
 
 
 def data_docs_of(lake: str) -> str:

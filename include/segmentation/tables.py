@@ -416,6 +416,7 @@ CAMPAIGN_RESULTS = "marketing.campaign_results"
 CAMPAIGN_RESULT_ROWS = "evaluation.campaign_results"
 PRODUCT_MOVEMENT = "marketing.product_movement"
 MOVEMENT_ROWS = "marketing_internal.product_movement_rows"
+PAGE_COUNTS = "marketing_internal.page_counts"
 
 # Of a day's evaluation of campaigns, in its session: which are due, whom they drew, whom they left out, all of these
 DUE_CAMPAIGNS = "evaluate.due"

@@ -122,6 +122,17 @@ create table if not exists marketing.segment_profiles (
     primary key (snapshot_id, segment_id)
 );
 
+-- What the Segments page shows beside the profiles; see page_counts.py.
+create table if not exists marketing_internal.page_counts (
+    snapshot_id bigint not null,
+    kind text not null check (kind in ('churn_by_value', 'strategy', 'moves')),
+    line text,
+    place text,
+    about text,
+    customers bigint,
+    unique nulls not distinct (snapshot_id, kind, line, place)
+);
+
 create or replace view marketing.customer_segments as
 select
     customer_id,

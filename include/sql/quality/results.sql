@@ -19,6 +19,7 @@ create table if not exists quality.results (
 );
 
 create index if not exists results_by_table on quality.results (table_name, day, rule);
+create index if not exists results_by_day on quality.results (day, table_name);
 
 comment on table quality.results is 'What every rule found, one row an attempt: for trends, and for the Data Docs';
 comment on column quality.results.run_id is 'The run of the DAG; null outside Airflow';
