@@ -88,7 +88,7 @@ select
     -- Order lines in that category. [lines; 365 days]
     coalesce(cast(c.top_lines as bigint), 0) as category_top_lines_365d,
     -- How evenly the order lines are spread over categories: entropy, 0 is one. [nats; 365 days; null: nothing ordered]
-    abs(round(ln(cast(c.lines as double)) - c.lines_by_log / c.lines, 12)) as category_entropy,
+    abs(round(ln(cast(c.lines as double)) - c.lines_by_log / c.lines, 10)) as category_entropy,
     -- Different brands ordered. [brands; 365 days]
     coalesce(b.brands, 0) as brands_365d,
     -- The brand of most order lines; of equals the first by name. [name; 365 days; null: none is known]
@@ -96,10 +96,10 @@ select
     -- Share of the order lines with a brand that are of that one. [share; 365 days; null: none is known]
     cast(b.top_lines as double) / nullif(b.lines, 0) as brand_top_share,
     -- How evenly the order lines are spread over brands: entropy, 0 is one brand. [nats; 365 days; null: none is known]
-    abs(round(ln(cast(b.lines as double)) - b.lines_by_log / b.lines, 12)) as brand_entropy,
+    abs(round(ln(cast(b.lines as double)) - b.lines_by_log / b.lines, 10)) as brand_entropy,
     -- What was paid, over what all customers of the shop paid for as many pieces of the same categories.
     -- [ratio; 365 days; null: nothing ordered in them]
-    round(c.price_level, 12) as price_level
+    round(c.price_level, 10) as price_level
 from feat.population as p
 left join categories as c on p.customer_id = c.customer_id
 left join top_categories as t on p.customer_id = t.customer_id

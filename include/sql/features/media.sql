@@ -48,7 +48,7 @@ select
     -- Channels with a session. [channels; 90 days]
     coalesce(c.channels, 0) as channels_90d,
     -- How evenly the sessions are spread over channels: entropy, 0 is one. [nats; 90 days; null: no session in them]
-    abs(round(ln(cast(c.sessions as double)) - c.sessions_by_log / c.sessions, 12)) as channel_entropy,
+    abs(round(ln(cast(c.sessions as double)) - c.sessions_by_log / c.sessions, 10)) as channel_entropy,
     -- Articles read. [articles; 90 days]
     coalesce(cast(c.articles as bigint), 0) as articles_90d,
     -- Videos watched. [videos; 90 days]

@@ -46,7 +46,7 @@ select
     -- Share of the orders over social media. [share; 365 days; null: no order in them]
     cast(c.social_orders as double) / c.orders as social_order_share,
     -- How evenly the orders are spread over channels: entropy, 0 is one. [nats; 365 days; null: no order in them]
-    abs(round(ln(cast(c.orders as double)) - c.orders_by_log / c.orders, 12)) as order_channel_entropy
+    abs(round(ln(cast(c.orders as double)) - c.orders_by_log / c.orders, 10)) as order_channel_entropy
 from feat.population as p
 left join channels as c on p.customer_id = c.customer_id
 left join tops as t on p.customer_id = t.customer_id

@@ -61,7 +61,7 @@ select
     -- Share of the looks in that category. [share; 90 days; null: none is known]
     cast(c.top_looks as double) / nullif(c.looks, 0) as viewed_category_top_share,
     -- How evenly the looks are spread over categories: entropy, 0 is one. [nats; 90 days; null: none is known]
-    abs(round(ln(cast(c.looks as double)) - c.looks_by_log / c.looks, 12)) as viewed_category_entropy
+    abs(round(ln(cast(c.looks as double)) - c.looks_by_log / c.looks, 10)) as viewed_category_entropy
 from feat.population as p
 left join products as v on p.customer_id = v.customer_id
 left join categories as c on p.customer_id = c.customer_id
