@@ -1,5 +1,6 @@
 """
-The only door to MLflow: training runs, model versions, and which version scores which day.
+The door to MLflow: training runs, model versions, and which version scores which day. (What files runs have left, one
+by one, is beside it in `registry_files`; nobody else imports MLflow.)
 
 A version carries two tags of ours: `training_day`, and `promoted` once the gate let it pass. Alias `champion` is on
 the promoted version with the latest training day, `previous` on the one before. A day in the past is scored by what had
