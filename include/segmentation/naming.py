@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 import yaml
 
+from segmentation import plain_yaml
 from segmentation.errors import FinalError
 
 log = logging.getLogger(__name__)
@@ -135,12 +136,9 @@ def read(path: Path = CONFIG) -> dict[int, Name]:
 def _entries(path: Path) -> Iterator[tuple[int, int, Name]]:
     """(line, segment id, names) of each entry."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise NamesError(f"{path.name} line {line}: this is no YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise NamesError(f"{path.name} line 1: this is no YAML in UTF-8: {error}") from error
+        root = plain_yaml.read(path).root
+    except plain_yaml.PlainYamlError as error:
+        raise NamesError(str(error)) from error
     if root is None:
         return
     seen: dict[tuple[str, str], int] = {}

@@ -9,9 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from segmentation import naming, strategy_file
+from segmentation import naming, plain_yaml, strategy_file
 
 Language = Literal["en", "zh"]
 FILE = Path(__file__).with_name("segments_page.yaml")
@@ -38,7 +36,7 @@ def language_of(asked: str | None, accepted: str | None) -> Language:
 
 @cache
 def _file() -> dict[str, dict[str, dict[str, str]]]:
-    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return plain_yaml.load(FILE)
 
 
 class Words:
@@ -109,7 +107,7 @@ def _strategies(changed: int) -> dict[str, dict[str, str]]:
     :param changed: when it was changed, to be read again then.
     """
     try:
-        entries = yaml.safe_load(strategy_file.CONFIG.read_text(encoding="utf-8"))
+        entries = plain_yaml.load(strategy_file.CONFIG)
         return {each["id"]: {name: str(each["name"][name]) for name in ("en", "zh")} for each in entries}
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
+    except (plain_yaml.PlainYamlError, TypeError, KeyError):
         return {}

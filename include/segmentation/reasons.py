@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
 
-from segmentation import families, preparation, tables
+from segmentation import families, plain_yaml, preparation, tables
 from segmentation.explain import Contributions
 
 MOST = 3
@@ -144,9 +143,7 @@ def in_unit(value: float | str, unit: str) -> str:
 def phrasebook() -> Mapping[str, Phrase]:
     """How each feature of the dictionary is told."""
     texts = {
-        column: (kind, told)
-        for kind, told_of in yaml.safe_load(CONFIG.read_text(encoding="utf-8")).items()
-        for column, told in told_of.items()
+        column: (kind, told) for kind, told_of in plain_yaml.load(CONFIG).items() for column, told in told_of.items()
     }
     return {
         column.name: _phrase(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from segmentation import conditions, strategy_columns
+from segmentation import conditions, plain_yaml, strategy_columns
 from segmentation.errors import FinalError
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "strategies.yaml"
@@ -138,7 +138,9 @@ def read(path: Path = CONFIG) -> tuple[Planned, ...]:
         if not isinstance(node, yaml.MappingNode):
             problems.append(Problem(line, "a strategy is a list of fields, such as id: welcome_pack"))
             continue
-        problems += _doubled(node)
+        problems += [
+            Problem(at, f"{key} stands in line {first} already") for at, key, first in plain_yaml.doubled(node)
+        ]
         try:
             strategy = Strategy.model_validate(told)
         except ValidationError as error:
@@ -159,30 +161,14 @@ def read(path: Path = CONFIG) -> tuple[Planned, ...]:
 def _entries(path: Path) -> list[tuple[yaml.Node, Any]]:
     """Each entry of the file's list as YAML has it, and what it says."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        if root is None:
-            return []
-        if not isinstance(root, yaml.SequenceNode):
-            raise StrategiesError(path, [Problem(root.start_mark.line + 1, "the file is a list: - id: ...")])
-        return list(zip(root.value, loader.construct_document(root), strict=True))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise StrategiesError(path, [Problem(line, f"this is no YAML: {error.problem}")]) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StrategiesError(path, [Problem(1, f"this is no YAML in UTF-8: {error}")]) from error
-
-
-def _doubled(node: yaml.Node) -> Iterator[Problem]:
-    """Fields that stand twice, of which YAML would take the last."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if isinstance(key.value, str) and seen.setdefault(key.value, line) != line:
-            yield Problem(line, f"{key.value} stands in line {seen[key.value]} already")
-        yield from _doubled(value)
+        root, told = plain_yaml.read(path)
+    except plain_yaml.PlainYamlError as error:
+        raise StrategiesError(path, [Problem(error.line, error.why)]) from error
+    if root is None:
+        return []
+    if not isinstance(root, yaml.SequenceNode):
+        raise StrategiesError(path, [Problem(root.start_mark.line + 1, "the file is a list: - id: ...")])
+    return list(zip(root.value, told, strict=True))
 
 
 def _plain_problems(error: ValidationError, node: yaml.MappingNode, told: dict) -> Iterator[Problem]:

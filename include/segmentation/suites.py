@@ -14,9 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from segmentation import engine, settings
+from segmentation import engine, plain_yaml, settings
 from segmentation.errors import FinalError
 
 SUITES_HOME = Path(__file__).resolve().parents[1] / "expectations"
@@ -77,7 +75,7 @@ def read(table: str, parameters: Mapping[str, Any], changes: Mapping[str, Mappin
     """
     changes = settings.load().gates.rules if changes is None else changes
     path = SUITES_HOME / f"{table}.yaml"
-    told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    told = plain_yaml.load(path)
     rows = tuple(_changed(rule, table, changes) for rule in _rules(told.get("rows", []), path.name, parameters))
     whole = tuple(_changed(rule, table, changes) for rule in _rules(told.get("table", []), path.name, parameters))
     names = {f"{table}: {rule.name}" for rule in (*rows, *whole)}
