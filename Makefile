@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer psql warehouse-url test lint lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer psql warehouse-url test lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -70,6 +70,12 @@ lint: dev-ready  ## ruff and sqlfluff
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/sqlfluff lint include/sql local/sql
+
+audit: dev-ready  ## known vulnerabilities of what is pinned; says so where no service can be asked
+	@PYTHONPATH=include:. .venv/bin/python -m local.audit
+
+licences: dev-ready  ## write docs/licences.md: under which licences the pinned packages are
+	@PYTHONPATH=include:. .venv/bin/python -m local.licences
 
 docs: dev-ready  ## write the documents that are generated: docs/features.md, docs/output-contract.md
 	@PYTHONPATH=include:. .venv/bin/python -m local.docs

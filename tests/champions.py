@@ -22,7 +22,7 @@ _LIMITS = {"min_examples": 5, "max_chi2_p": 0.5}
 
 def promote(stores: Stores, day: dt.date, skipped: Collection[str] = ()) -> None:
     """Trains all models but the skipped ones from the day's examples; each is its model's newest version."""
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     examples = lake.read(stores.lake, tables.TRAINING_EXAMPLES, day)
     for model, target in tables.TARGETS.items():
         if model in skipped:

@@ -11,7 +11,7 @@ from segmentation.settings import Stores
 
 def register(stores: Stores, model: str, day: dt.date, metrics: Mapping[str, float] | None = None) -> str:
     """A version of a model that was trained for a day and measured so; returns its number."""
-    with Registry(stores.registry).training(model, day) as run:
+    with Registry(stores.registry, stores.marketing).training(model, day) as run:
         run.metrics(metrics or {"auc": 1.0})
     client = mlflow.MlflowClient(stores.registry)
     if not client.search_registered_models(f"name = '{model}'"):

@@ -53,7 +53,7 @@ def train_target(model: str, day: dt.date, stores: Stores) -> dict[str, Any]:
     """
     target, config = tables.TARGETS[model], settings.load().training
     horizon_days = getattr(settings.load().targets, target.horizon)
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     with registry.training(model, day) as run:
         run.params({"target": target.label, "horizon_days": horizon_days, **config.model_dump()})
         data = examples.read(target, day, stores, config)

@@ -40,7 +40,7 @@ def train_segments(day: dt.date, stores: Stores) -> dict[str, Any]:
     config, seed = settings.load().cluster, settings.load().training.seed
     naming.read()
     rows, past = buyers.newest(day, stores), buyers.past(day, stores, config.least_past)
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     in_use = _in_use(registry, day)
     with registry.training(tables.SEGMENTS_MODEL, day) as run:
         run.params({"columns": ", ".join(COLUMNS), "buyers": len(rows), "seed": seed, **config.model_dump()})

@@ -54,7 +54,7 @@ def compare_models(day: dt.date, trained: Iterable[Mapping[str, Any]], stores: S
     :returns: `verdicts`: model -> `version`, `verdict` and `reasons`; `skipped`: model -> reason; `asked`: the models
         that a human decides about; `questions`: for each of these, in the same order, `subject` and `body` (Markdown).
     """
-    config, registry = settings.load(), Registry(stores.registry)
+    config, registry = settings.load(), Registry(stores.registry, stores.marketing)
     results = list(trained)
     made = {result["model"]: result for result in results if "version" in result}
     champions = _champions(day, made, registry)

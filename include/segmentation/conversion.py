@@ -77,6 +77,8 @@ def _in_words(error: Exception, names: Sequence[str]) -> UnreadableValueError:
     found = re.search(pattern, text, re.S)
     if found:
         return UnreadableValueError(f"{names[int(found[1])]} must be {found[2]}, and {found[3]!r} is not")
+    if "straddling" in text:
+        return UnreadableValueError(f"a row has more than {PARSE_BYTES:,} bytes as text: cut its longest column")
     return UnreadableValueError(text)
 
 

@@ -98,15 +98,18 @@ def _there(entity: tables.Entity) -> str:
 
 def _of_days(column: str, days: Iterable[dt.date], literal) -> str:
     """SQL: whether a time lies on one of the days, as few ranges of it."""
-    ranges: list[list[dt.date]] = []
+    ranges: list[list[dt.date | None]] = []
     for day in days:
-        after = day + dt.timedelta(days=1)
+        after = day + dt.timedelta(days=1) if day < dt.date.max else None  # 9999-12-31 often stands for "never"
         if ranges and ranges[-1][1] == day:
             ranges[-1][1] = after
         else:
             ranges.append([day, after])
-    bounds = [(literal(engine.midnight(first)), literal(engine.midnight(end))) for first, end in ranges]
-    return "(" + " or ".join(f"({column} >= {first} and {column} < {end})" for first, end in bounds) + ")"
+    bounds = []
+    for first, end in ranges:
+        until = f" and {column} < {literal(engine.midnight(end))}" if end else ""
+        bounds.append(f"({column} >= {literal(engine.midnight(first))}{until})")
+    return "(" + " or ".join(bounds) + ")"
 
 
 def _as_deletions(keys: pa.RecordBatch, entity: tables.Entity) -> pa.RecordBatch:

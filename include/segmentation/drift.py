@@ -48,7 +48,7 @@ def measure_drift(day: dt.date, stores: Stores) -> dict[str, list[str]]:
     :returns: `feature` and `score`: the columns that have drifted, those furthest away first.
     :raises lake.MissingDayError: the day is not scored, or the examples that its models learnt from are gone.
     """
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     versions = {model: registry.version(model, number) for model, number in _versions(day, stores).items()}
     found = [*_features(day, versions, stores), *_scores(day, versions, stores)] if versions else []
     _write(stores.marketing, found, day)

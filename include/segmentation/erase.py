@@ -26,6 +26,7 @@ from segmentation import (
     personal_data,
     registry_files,
     snapshots,
+    warehouse,
 )
 from segmentation.mentions import Mentions
 from segmentation.personal_data import Persons
@@ -88,7 +89,9 @@ def erase_customers(
 
 
 def _checked(customers: set[str]) -> list[str]:
-    wrong = [each for each in customers if not isinstance(each, str) or not each.strip() or "\x00" in each]
+    wrong = [
+        each for each in customers if not isinstance(each, str) or not each.strip() or not warehouse.can_hold(each)
+    ]
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(customers)} ids cannot be the id of a customer, such as {wrong[0]!r}")
     return sorted(customers)
@@ -115,7 +118,7 @@ def _from_registry(stores: Stores, persons: Persons) -> int:
     """Mentions removed from the texts that runs have left. The files of models are looked at by the scan alone."""
     mentions, removed = Mentions(persons.names()), 0
     with tempfile.TemporaryDirectory() as folder:
-        for uri in registry_files.files(Registry(stores.registry)):
+        for uri in registry_files.files(Registry(stores.registry, stores.marketing)):
             if uri.endswith((*erase_lake.TEXTS, ".csv")) and "/models/" not in uri:
                 local = Path(registry_files.fetch(uri, folder))
                 text, found = mentions.redacted(local.read_bytes().decode("utf-8", "surrogateescape"))

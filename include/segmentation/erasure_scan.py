@@ -57,7 +57,7 @@ def scan(stores: Stores, persons: Persons, logs: Iterable[str] = ()) -> Scan:
         _database(connection, persons, result)
     log.info("database: %s tables", f"{result.looked_at.get('tables', 0):,}")
     with tempfile.TemporaryDirectory() as folder:
-        for number, uri in enumerate(registry_files.files(Registry(stores.registry))):
+        for number, uri in enumerate(registry_files.files(Registry(stores.registry, stores.marketing))):
             result.add("MLflow files", uri, _in_file(registry_files.fetch(uri, folder), mentions))
             if number % 1_000 == 999:
                 log.info("MLflow: %s files so far", f"{number + 1:,}")

@@ -188,6 +188,7 @@ def ensure_schema(dsn: str) -> None:
         sql.read("performance", "performance"),
         sql.read("drift", "drift"),
         sql.read("retrain", "retrains"),
+        sql.read("registry", "digests"),
         sql.read("quality", "results"),
         sql.read("quarantine", "rows"),
     )

@@ -6,7 +6,10 @@ moved into place when it is whole: a reader sees the old day or the new one, and
 """
 
 import datetime as dt
+import glob
+import os
 import posixpath
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -15,14 +18,48 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from segmentation.errors import FinalError
 
 ROWS_PER_GROUP = 122_880
+_PATTERN = re.compile(r"[*?\[\]{}]")
+_NO_STORES = ("http", "https", "memory", "data", "zip", "tar", "libarchive", "github", "git", "jupyter", "reference")
 
 
 class MissingDayError(FinalError):
     """The lake has no such table for that day: the task that writes it has not run, or failed."""
+
+
+class LakeUriError(FinalError):
+    """An address is no place for the lake; says why."""
+
+
+def checked(uri: str) -> str:
+    """The address of a lake, if it can be one: an absolute path, or a URI of a store that fsspec can write to.
+
+    It is shown in logs, so it holds no login; and it is put in front of names, some of which are patterns.
+
+    :raises LakeUriError: says why not.
+    """
+    scheme, _, rest = uri.partition("://") if "://" in uri else ("file", "", uri)
+    place = rest.partition("/")[0]
+    if not uri.isprintable() or uri != uri.strip() or _PATTERN.search(uri):
+        why = "it holds a character that has a meaning in patterns of file names, or that cannot be printed"
+    elif re.search(":.*@", place) or "?" in uri:
+        why = "it holds a login or options: those belong into the environment"  # and are not repeated here
+        raise LakeUriError(f"LAKE_URI cannot be the lake's address: {why}")
+    elif ".." in rest.split("/") or "::" in uri:
+        why = "it leads elsewhere by `..` or `::`"
+    elif scheme == "file" and not rest.startswith("/"):
+        why = "it is no absolute path, so every process would have a lake of its own"
+    elif scheme != "file" and not place:
+        why = "it names no bucket"
+    elif scheme in _NO_STORES or scheme not in fsspec.available_protocols():
+        why = f"{scheme}:// is nothing that files can be kept in"
+    else:
+        return uri
+    raise LakeUriError(f"LAKE_URI={uri!r:.200} cannot be the lake's address: {why}")
 
 
 def path(lake: str, table: str, day: dt.date) -> str:
@@ -154,7 +191,7 @@ def days_of(lake: str, table: str) -> list[dt.date]:
     """The days that the lake has of a table, the earliest first."""
     schema, name = table.split(".")
     filesystem, plain = fsspec.core.url_to_fs(posixpath.join(lake, schema, name))
-    found = filesystem.glob(posixpath.join(plain, "as_of=*", f"{name}.parquet"))
+    found = filesystem.glob(posixpath.join(glob.escape(plain), "as_of=*", f"{name}.parquet"))
     return sorted(dt.date.fromisoformat(posixpath.dirname(path)[-10:]) for path in found)
 
 
@@ -170,6 +207,21 @@ def write_bytes(target: str, content: bytes) -> None:
     unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
     filesystem.pipe_file(unfinished, content)
     filesystem.mv(unfinished, plain)
+
+
+def read_text_in(folder: str, name: str) -> str | None:
+    """A file of text in a folder, however it is named; None where there is none, or where it lies elsewhere by a link.
+
+    For names that somebody else has chosen, and folders that somebody else can write to.
+    """
+    filesystem, plain = fsspec.core.url_to_fs(folder)
+    target = posixpath.normpath(posixpath.join(plain, name))
+    if isinstance(filesystem, LocalFileSystem):
+        target = os.path.realpath(target)
+        plain = os.path.realpath(plain)
+    if posixpath.commonpath([plain, target]) != posixpath.normpath(plain):
+        return None
+    return filesystem.cat_file(target).decode() if filesystem.isfile(target) else None
 
 
 def read_text(target: str) -> str | None:
@@ -248,5 +300,5 @@ def remove(target: str) -> None:
 
 def _drop_leftovers(filesystem, plain: str) -> None:
     """Removes what killed writers of this very day left behind."""
-    for leftover in filesystem.glob(f"{plain}.*.tmp"):
+    for leftover in filesystem.glob(f"{glob.escape(plain)}.*.tmp"):
         filesystem.rm(leftover)

@@ -5,7 +5,7 @@ Copies of the promoted models in the lake, so that a daily run that has seen the
     {lake}/models/resolved/<day>.json    the versions that score a day, as MLflow last answered, and when it did
 
 A version never changes, so its copy is read first. The answer is only used while MLflow cannot be reached. Whatever
-comes from a copy is read by the rules for what comes from MLflow: see `model_artifact.read`. The folder may be removed.
+comes from a copy is read by the rules for what comes from MLflow: see `Registry.read`. The folder may be removed.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from segmentation import lake as lakes
-from segmentation import model_artifact
+from segmentation.model_artifact import UntrustedModelError
 from segmentation.registry import Registry, UnreachableError, Version
 
 log = logging.getLogger(__name__)
@@ -32,16 +32,17 @@ _WHOLE = "version.json"
 def load(registry: Registry, version: Version, lake: str) -> tuple[Any, dict[str, Any]]:
     """The fitted estimator of a version and its metadata: from its copy in the lake, which is made if there is none.
 
-    :raises model_artifact.UntrustedModelError: it holds types that have not been reviewed; nothing is kept of it.
+    :raises model_artifact.UntrustedModelError: it is not what training registered, or holds types that have not been
+        reviewed; nothing is kept of it.
     :raises registry.UnreachableError: there is no whole copy, and MLflow cannot be reached.
     """
     with tempfile.TemporaryDirectory() as folder:
         if _copied(version, lake, folder):
-            return model_artifact.read(folder)
+            return registry.read(version, folder)
         with contextlib.suppress(OSError):
             lakes.remove(_folder(lake, version, _WHOLE))
         registry.download(version, folder)
-        found = model_artifact.read(folder)
+        found = registry.read(version, folder)
         _keep(version, lake, folder)
         return found
 
@@ -80,6 +81,11 @@ def _recalled(lake: str, day: dt.date, error: UnreachableError) -> dict[str, Ver
         model: Version(**{**each, "training_day": dt.date.fromisoformat(each["training_day"])})
         for model, each in told["versions"].items()
     }
+    strange = [model for model, each in versions.items() if each.model != model or not each.version.isdecimal()]
+    if strange:
+        raise UntrustedModelError(
+            f"{_answer(lake, dt.date.fromisoformat(before[-1]))} names no version of {strange[0]}"
+        )
     log.warning(
         "MLflow cannot be reached (%s); %s is scored by the versions it named for %s at %s: %s",
         error,
@@ -96,14 +102,24 @@ def _copied(version: Version, lake: str, folder: str) -> bool:
     text = lakes.read_text(_folder(lake, version, _WHOLE))
     if text is None:
         return False
-    whole = json.loads(text)
-    if whole["run_id"] != version.run_id:
+    try:
+        whole = json.loads(text)
+        run_id, files = whole["run_id"], {f"{name}": f"{digest}" for name, digest in whole["files"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        log.warning("the copy of %s %s in the lake is damaged: %s", version.model, version.version, _WHOLE)
+        return False
+    if run_id != version.run_id:
         log.warning(
             "%s %s is another one than its copy in the lake: MLflow counts anew", version.model, version.version
         )
         return False
-    for name, digest in whole["files"].items():
-        local = Path(folder, name)
+    for name, digest in files.items():
+        local = Path(folder, name).resolve()
+        if not local.is_relative_to(Path(folder).resolve()):  # who writes to the lake may write nowhere else by it
+            log.warning(
+                "the copy of %s %s in the lake names a file elsewhere: %s", version.model, version.version, name
+            )
+            return False
         local.parent.mkdir(parents=True, exist_ok=True)
         if not lakes.get_file(_folder(lake, version, name), str(local)) or _digest(local) != digest:
             log.warning("the copy of %s %s in the lake is damaged: %s", version.model, version.version, name)

@@ -50,7 +50,7 @@ def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
     :returns: model -> what became of it, in words.
     :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.
     """
-    registry, told = Registry(stores.registry), {}
+    registry, told = Registry(stores.registry, stores.marketing), {}
     for scored_on, targets in _due(day).items():
         reason = _not_scored(scored_on, stores)
         if reason:

@@ -43,6 +43,8 @@ def export_customer(customer_id: str, made_at: dt.datetime, stores: Stores) -> d
     """
     history.ensure_schema(stores.marketing)
     snapshots.ensure_schema(stores.marketing)
+    if not warehouse.can_hold(customer_id):
+        raise NobodyError(f"no customer can have the id {customer_id!r:.100}")
     persons = personal_data.find([customer_id], stores)
     parts = {"shop": {}, "derived": {}, "published": {}, "refused": {}}
     for name, file in history_files.all_of(stores):

@@ -40,7 +40,7 @@ def promote_models(
     :returns: model -> what became of it, in words.
     :raises PromotionRefusedError: at least one refused model has no champion; the others have been promoted.
     """
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     answered = dict(zip(comparison["asked"], answers or (), strict=False))
     outcomes = {model: f"skipped: {reason}" for model, reason in comparison["skipped"].items()}
     without = dict(comparison["skipped"])

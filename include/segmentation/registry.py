@@ -1,8 +1,8 @@
 """
 The door to MLflow: training runs, model versions, and which version scores which day.
 
-Beside it are `training_run`, what an open run takes, `model_artifact`, how a model is read, and `registry_files`, what
-files runs have left; nobody else imports MLflow.
+Beside it are `training_run`, what an open run takes, `model_artifact`, how a model is read, `model_ledger`, what has to
+be in it, and `registry_files`, what files runs have left; nobody else imports MLflow.
 
 A version carries two tags of ours: `training_day`, and `promoted` once the gate let it pass. Alias `champion` is on
 the promoted version with the latest training day, `previous` on the one before. A day in the past is scored by what had
@@ -21,9 +21,8 @@ from typing import Any
 import mlflow  # noqa: TID251 - the one importer
 from mlflow.exceptions import MlflowException  # noqa: TID251 - the one importer
 
-from segmentation import settings
+from segmentation import model_artifact, model_ledger, settings
 from segmentation.errors import FinalError
-from segmentation.model_artifact import read
 from segmentation.training_run import TrainingRun, code_commit, code_digest
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -52,15 +51,18 @@ class Registry:
     """The MLflow server at one address.
 
     :param uri: e.g. `http://127.0.0.1:5000`, or `sqlite:///mlflow.db` in tests and notebooks.
+    :param ledger: DSN of the marketing database, which keeps what training registers, and against which every model is
+        held before it is read (see `model_ledger`). Without it types alone are checked: for notebooks and benches.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, ledger: str | None = None) -> None:
         # MLflow's own 7 retries wait for four minutes; whoever calls has retries of its own
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = mlflow.MlflowClient(uri)
+        self._ledger = ledger
 
     @contextlib.contextmanager
     def training(self, model: str, day: dt.date) -> Iterator[TrainingRun]:
@@ -71,7 +73,7 @@ class Registry:
         with mlflow.start_run(run_name=f"{model} {day}", tags=tags) as run:
             # Spark's may hold keys
             mlflow.log_dict(settings.load().model_dump(mode="json", exclude={"spark"}), "settings.json")
-            yield TrainingRun(run.info.run_id, day)
+            yield TrainingRun(run.info.run_id, day, self._ledger)
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
@@ -176,10 +178,34 @@ class Registry:
         )
 
     def load(self, version: Version) -> tuple[Any, dict[str, Any]]:
-        """The fitted pipeline of a version and the metadata it was registered with; see `model_artifact.read`."""
+        """The fitted pipeline of a version and the metadata it was registered with; see `read`."""
         with tempfile.TemporaryDirectory() as folder:
             self.download(version, folder)
-            return read(folder)
+            return self.read(version, folder)
+
+    def read(self, version: Version, folder: str) -> tuple[Any, dict[str, Any]]:
+        """The same, from a copy of the artifact in a local folder.
+
+        :raises model_artifact.UntrustedModelError: it is not what was registered, or holds types that nobody has
+            reviewed; names model, version and types. Nothing of it was run.
+        """
+        if self._ledger:
+            if model_ledger.is_empty(self._ledger):
+                self._adopt(self._ledger)
+            model_ledger.check(self._ledger, _name(version), folder)
+        return model_artifact.read(folder, f"{version.model} version {version.version}")
+
+    def _adopt(self, ledger: str) -> None:
+        """Notes the promoted versions as they lie, once: those that are there from before there was a ledger."""
+        with _reachable():
+            models = [each.name for each in self._client.search_registered_models()]
+            promoted = [version for model in models for version in self._promoted(model)]
+        for version in promoted:
+            with tempfile.TemporaryDirectory() as folder:
+                self.download(version, folder)
+                with contextlib.suppress(model_artifact.UntrustedModelError):
+                    model_artifact.read(folder)
+                    model_ledger.keep(ledger, _name(version), model_ledger.digest(folder), is_adopted=True)
 
     def download(self, version: Version, folder: str) -> None:
         """Copies the artifact of a version, as it is, into a local folder."""
@@ -267,6 +293,10 @@ def _reachable() -> Iterator[None]:
         if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise UnreachableError(f"MLflow does not answer: {error}") from error
         raise
+
+
+def _name(version: Version) -> model_ledger.Name:
+    return model_ledger.Name(version.run_id, version.model, version.version)
 
 
 def _age(version: Version) -> tuple[dt.date, int]:

@@ -28,7 +28,7 @@ def retrain_reasons(day: dt.date, stores: Stores) -> list[str]:
     :returns: the reasons, in words; empty: none is asked for.
     """
     history.ensure_schema(stores.marketing)
-    trained = max(filter(None, map(Registry(stores.registry).last_training, _MODELS)), default=None)
+    trained = max(filter(None, map(Registry(stores.registry, stores.marketing).last_training, _MODELS)), default=None)
     with warehouse.connect(stores.marketing) as connection:
         asked = "select reasons from ops.retrains where is_asked and as_of_date = :day"
         for (reasons,) in warehouse.fetch(connection, asked, {"day": day}):

@@ -22,7 +22,7 @@ def roll_back(model: str, version: str | None, request: str, stores: Stores) -> 
         raise ValueError(f"there is no model {model!r}; there are {', '.join(known)}, and {ALL}")
     if model == ALL and version:
         raise ValueError("versions of different models have nothing to do with each other: name the model")
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     if model != ALL:
         return {model: _done(registry, model, version, request)}
     done = {}

@@ -26,7 +26,7 @@ def score_customers(day: dt.date, scored_at: dt.datetime, stores: Stores) -> dic
     :raises registry.UnreachableError: MLflow is down, and the lake does not know what it would say.
     """
     config = settings.load().score
-    champions = scoring.load_champions(Registry(stores.registry), day, stores.lake, scored_at)
+    champions = scoring.load_champions(Registry(stores.registry, stores.marketing), day, stores.lake, scored_at)
     limits = scoring.value_limits(
         lake.read(stores.lake, tables.CUSTOMER_FEATURES, day, ["orders_count", "spend_365d"]), config
     )

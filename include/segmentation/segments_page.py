@@ -114,7 +114,7 @@ def read(marketing: str, now: dt.datetime, config: settings.Page, customer_id: s
             facts.trend = rows("trend", "snapshots", day=day, since=day - dt.timedelta(days=config.trend_days))
             facts.counts = rows("counts", "counts", snapshot_id=number)
             facts.models = rows("models", "snapshots", day=day, most=_MODEL_DAYS)
-        if snapshot and customer_id:
+        if snapshot and customer_id and warehouse.can_hold(customer_id):
             facts.customer = next(iter(rows("customer", "snapshots", customer_id=customer_id)), None)
             facts.history = rows("customer_history", "snapshots", customer_id=customer_id) if facts.customer else []
     return facts

@@ -153,7 +153,8 @@ def literal(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, dt.datetime):
-        return f"timestamptz '{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+        plain = value.astimezone(dt.UTC).replace(tzinfo=None)
+        return f"timestamptz '{plain.isoformat(' ', 'microseconds')}+00'"
     if isinstance(value, dt.date):
         return f"date '{value}'"
     return "'" + str(value).replace("'", "''") + "'"

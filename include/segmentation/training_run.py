@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,15 +17,20 @@ import mlflow  # noqa: TID251 - beside `registry`, which has the runs and the ve
 import pandas as pd
 from mlflow.models import infer_signature  # noqa: TID251 - the same
 
+from segmentation import model_ledger
 from segmentation.model_artifact import PIP_REQUIREMENTS, TRUSTED_TYPES
 
 
 class TrainingRun:
-    """An open MLflow run: what was tried, with which numbers and pictures."""
+    """An open MLflow run: what was tried, with which numbers and pictures.
 
-    def __init__(self, run_id: str, day: dt.date) -> None:
+    :param ledger: DSN of the database that keeps what is registered; see `model_ledger`.
+    """
+
+    def __init__(self, run_id: str, day: dt.date, ledger: str | None = None) -> None:
         self.run_id = run_id
         self._day = day
+        self._ledger = ledger
 
     def params(self, values: Mapping[str, Any]) -> None:
         mlflow.log_params(dict(values))
@@ -49,7 +55,7 @@ class TrainingRun:
     def nested(self, name: str) -> Iterator["TrainingRun"]:
         """A run below this one, for one of the candidates that were tried."""
         with mlflow.start_run(run_name=name, nested=True, tags={"training_day": f"{self._day}"}) as run:
-            yield TrainingRun(run.info.run_id, self._day)
+            yield TrainingRun(run.info.run_id, self._day, self._ledger)
 
     def register(self, model: str, estimator, inputs: pd.DataFrame, outputs, metadata: Mapping[str, Any]) -> str:
         """Logs a fitted scikit-learn pipeline and registers it under the model's name, not yet promoted.
@@ -69,6 +75,12 @@ class TrainingRun:
             metadata={"fenqun": json.dumps(metadata)},
         )
         version = str(info.registered_model_version)
+        if self._ledger:
+            with tempfile.TemporaryDirectory() as folder:
+                mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=folder)
+                digest = model_ledger.digest(folder)
+            model_ledger.keep(self._ledger, model_ledger.Name(self.run_id, model, version), digest)
+        # Last of all: a version without a training day counts for nothing
         mlflow.MlflowClient().set_model_version_tag(model, version, "training_day", f"{self._day}")
         return version
 

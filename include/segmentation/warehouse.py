@@ -162,6 +162,11 @@ def ensure_schema(dsn: str, schema: str, script: str, lock: int) -> None:
         run_script(connection, f"comment on schema {identifier(schema)} is '{wanted}'")
 
 
+def can_hold(text: str) -> bool:
+    """Whether Postgres has a place for a text: it has none for NUL, nor for halves of characters."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def identifier(name: str) -> str:
     """A possibly schema-qualified name, quoted, for the few statements that are put together in code."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
@@ -292,7 +297,8 @@ def _cursor(source: Source, query: str) -> Iterator[Any]:
 
 def literal(moment: dt.datetime) -> str:
     """A moment as an SQL literal that Postgres, MySQL and most others read; without a zone, in UTC."""
-    return f"timestamp '{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}'"
+    plain = moment.astimezone(dt.UTC).replace(tzinfo=None)  # strftime has no zeros before the year 99
+    return f"timestamp '{plain.isoformat(' ', 'microseconds')}'"
 
 
 def _stream_copy(dsn: str, query: str, schema: pa.Schema, names: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -114,7 +114,7 @@ def _compared(model: str, horizon: int, day: dt.date, last: dt.date, stores) -> 
     features = lake.read(stores.lake, tables.CUSTOMER_FEATURES, day).to_pandas()
     buyers = features[features["orders_count"] > 0].set_index(examples.KEY)
     bought, spend = afterwards(buyers, day, horizon, last, stores)
-    registry, told = Registry(stores.registry), {}
+    registry, told = Registry(stores.registry, stores.marketing), {}
     for name in (model, tables.SPEND.model):
         trained = classify.train_target(name, day, stores)
         if "version" in trained:

@@ -176,7 +176,9 @@ def _measure(here: Path, day: dt.date) -> dict[str, float]:
 
     now = dt.datetime(day.year, day.month, day.day, 5, tzinfo=dt.UTC)
     stores = _stores(here)
-    champions = scoring.load_champions(Registry(stores.registry), day, stores.lake, now)  # and with it all imports
+    champions = scoring.load_champions(
+        Registry(stores.registry, stores.marketing), day, stores.lake, now
+    )  # and with it all imports
     Path("/proc/self/clear_refs").write_text("5")
     begun, cpu = time.perf_counter(), time.process_time()
     score.score_customers(day, now, stores)

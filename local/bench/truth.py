@@ -54,7 +54,7 @@ def _rows(day: dt.date, last: dt.date, stores) -> list[tuple]:
 
     features = lake.read(stores.lake, tables.CUSTOMER_FEATURES, day).to_pandas()
     buyers = features[features["orders_count"] > 0].set_index(examples.KEY)
-    ids, registry, said = buyers.index.get_level_values("customer_id"), Registry(stores.registry), {}
+    ids, registry, said = buyers.index.get_level_values("customer_id"), Registry(stores.registry, stores.marketing), {}
     for target in (tables.CHURN, tables.PURCHASE, tables.SPEND):
         trained = classify.train_target(target.model, day, stores)
         ensemble, metadata = registry.load(registry.version(target.model, trained["version"]))

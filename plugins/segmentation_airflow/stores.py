@@ -17,7 +17,9 @@ def stores():
 
     :raises AirflowNotFoundException: a connection does not exist.
     :raises KeyError: `LAKE_URI` is not set.
+    :raises lake.LakeUriError: it cannot be the address of a lake.
     """
+    from segmentation import lake
     from segmentation.settings import Stores
 
     mlflow = Connection.get(MLFLOW)
@@ -26,7 +28,7 @@ def stores():
         # Postgres is read by COPY; any other database that Airflow has a DB-API hook for, by that hook.
         warehouse=dsn(warehouse) if warehouse.conn_type == "postgres" else warehouse.get_hook().get_conn,
         marketing=dsn(Connection.get(MARKETING)),
-        lake=os.environ["LAKE_URI"],
+        lake=lake.checked(os.environ["LAKE_URI"]),
         registry=f"{mlflow.conn_type}://{mlflow.host}:{mlflow.port}",
     )
 

@@ -55,7 +55,7 @@ def fill(stores, who: str, logs: Path) -> None:
     for kind in segment_export.FORMATS:
         segment_export.export_segment(1, kind, stores)
     _refuse(stores, who)
-    with registry.Registry(stores.registry).training("customer_segments", DAY) as run:
+    with registry.Registry(stores.registry, stores.marketing).training("customer_segments", DAY) as run:
         run.text(f"a page about {who}, the first of {OTHERS[1]}", "page.md")
     (logs / "dag_id=d").mkdir(parents=True)
     (logs / "dag_id=d" / "attempt=1.log").write_text(

@@ -122,7 +122,7 @@ def test_amounts_round_trip(name, module_stores):
 
 def again(stores, ensemble, features):
     """The ensemble as the registry gives it back."""
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     with registry.training("churn_90d", stacked.DAY) as run:
         version = run.register("churn_90d", ensemble, features.head(50), ensemble.predict(features.head(50)), {})
     return registry.load(registry.version("churn_90d", version))[0]

@@ -61,11 +61,11 @@ def shop(module_stores, tmp_path_factory):
 
 
 def version_of(stores, result):
-    return Registry(stores.registry).version(result["model"], result["version"])
+    return Registry(stores.registry, stores.marketing).version(result["model"], result["version"])
 
 
 def loaded(stores, result):
-    return Registry(stores.registry).load(version_of(stores, result))
+    return Registry(stores.registry, stores.marketing).load(version_of(stores, result))
 
 
 def run_of(stores, result):
@@ -77,7 +77,7 @@ def table_of(run, name):
 
 
 def last_run(stores):
-    Registry(stores.registry)
+    Registry(stores.registry, stores.marketing)
     return mlflow.search_runs(experiment_names=["churn_90d"], output_format="list")[0]
 
 
@@ -127,7 +127,7 @@ def test_amounts_are_judged_with_intervals_and_before_calibration_too(shop):
 
 def test_the_run_keeps_the_pictures(shop):
     stores, results = shop
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     assert registry.pictures(version_of(stores, results["churn_90d"])) == [
         f"{name}.png" for name in (
             "calibration", "candidates", "confusion", "contributions", "gain", "groups", "importance", "learning_curve",
@@ -426,7 +426,7 @@ def test_a_day_that_nobody_is_left_on_trains_all_the_same(stores, quick):
 def test_the_same_day_learns_the_same_model_and_the_champion_gains_nothing_over_itself(shop, quick):
     stores, results = shop
     before = results["churn_90d"]
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     assert not {name for name in before["metrics"] if name.startswith("champion")}
     registry.promote("churn_90d", before["version"], "for a test")
     after = classify.train_target("churn_90d", DAY, stores)
@@ -442,7 +442,7 @@ def test_the_same_day_learns_the_same_model_and_the_champion_gains_nothing_over_
 
 def promoted(stores, model, day, recipe, **others):
     """A champion of whose metadata only the recipe counts."""
-    registry, inputs = Registry(stores.registry), pd.DataFrame({"x": [0.0, 1.0]})
+    registry, inputs = Registry(stores.registry, stores.marketing), pd.DataFrame({"x": [0.0, 1.0]})
     pipeline = candidates.for_amounts(["spend_365d"], {}, 2, settings.Training())[0].pipeline()
     with registry.training(model, day) as run:
         version = run.register(model, pipeline, inputs, inputs["x"], {"tested_recipe": recipe, **others})
@@ -498,9 +498,13 @@ def test_a_champion_of_what_is_no_more_is_left_out(quick, members):
 
 def test_a_champion_of_an_old_kind_or_of_a_later_day_is_left_out(stores, quick):
     promoted(stores, "churn_90d", DAY, recipe(["rfm_rule", {}]))
-    assert classify._champion(Registry(stores.registry), "churn_90d", DAY).members == (("rfm_rule", {}),)
-    assert classify._champion(Registry(stores.registry), "churn_90d", DAY - dt.timedelta(days=1)) is None
-    registry = Registry(stores.registry)
+    assert classify._champion(Registry(stores.registry, stores.marketing), "churn_90d", DAY).members == (
+        ("rfm_rule", {}),
+    )
+    assert (
+        classify._champion(Registry(stores.registry, stores.marketing), "churn_90d", DAY - dt.timedelta(days=1)) is None
+    )
+    registry = Registry(stores.registry, stores.marketing)
     inputs = pd.DataFrame({"x": [0.0, 1.0]})
     old = candidates.for_amounts(["spend_365d"], {}, 2, settings.Training())[0].pipeline()
     with registry.training("purchase_30d", DAY) as run:

@@ -105,7 +105,7 @@ def test_training_registers_a_version_and_the_same_segments_every_time(shop):
     assert first["metrics"] == second["metrics"]
     assert first["metrics"].keys() >= {"segments", "silhouette", "smallest_share", "largest_share", "stability"}
     assert first["metrics"]["agreement_of_rules"] >= CONFIG.rules_agreement
-    registry = Registry(shop.registry)
+    registry = Registry(shop.registry, shop.marketing)
     versions = [registry.version("customer_segments", v) for v in ("1", "2")]
     assert {version.training_day for version in versions} == {DAY}
     (model, metadata), (_, again) = (registry.load(version) for version in versions)
@@ -119,7 +119,9 @@ def test_training_registers_a_version_and_the_same_segments_every_time(shop):
 def test_each_candidate_is_a_nested_run_with_its_numbers_and_pictures(shop):
     trained = cluster.train_segments(DAY, shop)
     client = mlflow.MlflowClient(shop.registry)
-    run = client.get_run(Registry(shop.registry).version("customer_segments", trained["version"]).run_id)
+    run = client.get_run(
+        Registry(shop.registry, shop.marketing).version("customer_segments", trained["version"]).run_id
+    )
     tag = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     children = {child.info.run_name: child for child in client.search_runs([run.info.experiment_id], tag)}
     assert children.keys() == {"kmeans", "minibatch_kmeans", "gaussian_mixture", "ward", "dbscan", "hdbscan"}
@@ -144,7 +146,7 @@ def test_a_short_history_is_said_and_its_outcomes_left_out(stores):
     trained = cluster.train_segments(DAY, stores)
     assert "separation" not in trained["metrics"]
     client = mlflow.MlflowClient(stores.registry)
-    run = client.get_run(Registry(stores.registry).version("customer_segments", "1").run_id)
+    run = client.get_run(Registry(stores.registry, stores.marketing).version("customer_segments", "1").run_id)
     assert run.data.params["outcomes_after"] == "no past cutoff has a known outcome: the history is too short"
     page = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/segments.md")
     assert "What customers did next is not told: no past cutoff" in page

@@ -27,7 +27,7 @@ NEXT = DAY + dt.timedelta(days=7)
 def registry(stores):
     """The registry of a shop whose newest examples are in the lake."""
     write_examples(stores.lake, NEXT)
-    return Registry(stores.registry)
+    return Registry(stores.registry, stores.marketing)
 
 
 def test_the_first_models_pass_without_a_question(stores, registry):

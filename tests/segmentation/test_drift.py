@@ -159,7 +159,11 @@ def test_again_the_same_is_written_and_mlflow_holds_table_picture_and_curve(shop
     drift.measure_drift(days[1], stores)
     assert written(stores, days[1]) == before
     client = mlflow.MlflowClient(stores.registry)
-    run = Registry(stores.registry).version(tables.SEGMENTS_MODEL, versions[tables.SEGMENTS_MODEL]).run_id
+    run = (
+        Registry(stores.registry, stores.marketing)
+        .version(tables.SEGMENTS_MODEL, versions[tables.SEGMENTS_MODEL])
+        .run_id
+    )
     assert {f"drift/{days[1]}.csv", f"drift/{days[1]}.png"} <= {
         each.path for each in client.list_artifacts(run, "drift")
     }

@@ -218,7 +218,7 @@ def test_shuffling_the_future_moves_no_training_score(stores, new_warehouse, tmp
 def scores(stores, training: dt.date) -> list[float]:
     """Every customer's chance to leave, by a model that is trained anew."""
     result = classify.train_target(tables.CHURN.model, training, stores)
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     pipeline, metadata = registry.load(registry.version(tables.CHURN.model, result["version"]))
     frame = lake.read(stores.lake, tables.CUSTOMER_FEATURES, training).to_pandas()
     return list(classify.predict(pipeline, preparation.inputs(frame, metadata["columns"])))

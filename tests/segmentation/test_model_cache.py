@@ -34,7 +34,7 @@ class NotReviewed(LogisticRegression):
 
 @pytest.fixture
 def registry(stores):
-    return Registry(stores.registry)
+    return Registry(stores.registry, stores.marketing)
 
 
 @pytest.fixture

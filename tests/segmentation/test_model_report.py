@@ -20,7 +20,7 @@ ROWS = stacked.frame((90, 180), 300)
 
 @pytest.fixture
 def run(module_stores):
-    with Registry(module_stores.registry).training("churn_90d", stacked.DAY) as run:
+    with Registry(module_stores.registry, module_stores.marketing).training("churn_90d", stacked.DAY) as run:
         yield run
 
 

@@ -119,7 +119,7 @@ def test_again_and_with_what_came_late_the_same_is_written_and_mlflow_keeps_one_
     frames.write_raw(shop, FAR + dt.timedelta(days=1), orders=[late])
     performance.measure_performance(NEAR, shop)
     assert written(shop) == before
-    registry = Registry(shop.registry)
+    registry = Registry(shop.registry, shop.marketing)
     run = registry.version(tables.PURCHASE.model, "1").run_id
     [point] = registry._client.get_metric_history(run, "realised_auc")
     assert (point.value, point.step) == (pytest.approx(5 / 6), 4)

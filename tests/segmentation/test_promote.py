@@ -22,7 +22,7 @@ SEGMENTS, CHURN = "customer_segments", "churn_90d"
 @pytest.fixture
 def register(stores):
     """Registers a version of any model, as training does; returns its number."""
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     estimator = LogisticRegression().fit(X, [0, 1])
 
     def make(model, day=DAY):
@@ -77,7 +77,7 @@ def answered(*options, user="Ada"):
 
 
 def test_what_passes_becomes_champion_and_the_old_one_previous(stores, register):
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     first = promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
     assert first == {CHURN: "version 1, champion: passed all rules of 2026-01-31"}
     for _ in range(2):  # the task is tried again
@@ -90,7 +90,9 @@ def test_what_passes_becomes_champion_and_the_old_one_previous(stores, register)
 def test_a_skipped_target_is_noted_where_scoring_looks(stores, register):
     comparison = compared({CHURN: "too few"}, customer_segments=(register(SEGMENTS), "pass"))
     assert promote.promote_models(DAY, comparison, None, stores)[CHURN] == "skipped: too few"
-    assert json.loads(Registry(stores.registry).resolve(SEGMENTS, DAY).tags["skipped_targets"]) == {CHURN: "too few"}
+    assert json.loads(Registry(stores.registry, stores.marketing).resolve(SEGMENTS, DAY).tags["skipped_targets"]) == {
+        CHURN: "too few"
+    }
 
 
 def test_what_fails_leaves_the_champion_where_it_is_and_says_why(stores, register, caplog):
@@ -98,7 +100,7 @@ def test_what_fails_leaves_the_champion_where_it_is_and_says_why(stores, registe
     outcome = promote.promote_models(NEXT, compared(churn_90d=(register(CHURN, NEXT), "fail")), None, stores)
     assert outcome == {CHURN: "version 2 refused: AUC -0.010; version 1 goes on"}
     assert "version 2 refused" in caplog.text
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     assert registry.resolve(CHURN, NEXT).version == "1"
     assert registry.version(CHURN, "2").tags["promotion"] == "AUC -0.010"
 
@@ -107,7 +109,7 @@ def test_without_any_champion_a_refusal_is_an_error_and_the_rest_is_promoted(sto
     comparison = compared(customer_segments=(register(SEGMENTS), "pass"), churn_90d=(register(CHURN), "fail"))
     with pytest.raises(promote.PromotionRefusedError, match=r"churn_90d version 1: AUC -0\.010"):
         promote.promote_models(DAY, comparison, None, stores)
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     assert registry.resolve(SEGMENTS, DAY).version == "1"
     with pytest.raises(NoModelError):
         registry.resolve(CHURN, DAY)
@@ -125,7 +127,7 @@ def test_without_any_champion_a_refusal_is_an_error_and_the_rest_is_promoted(sto
 def test_in_between_a_human_decides_and_silence_keeps_the_champion(stores, register, answer, champion, decided_by):
     promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
     promote.promote_models(NEXT, compared(churn_90d=(register(CHURN, NEXT), "ask")), answer, stores)
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     assert registry.champion(CHURN).version == champion
     if decided_by:
         assert registry.version(CHURN, "2").tags["decided_by"] == decided_by
@@ -136,7 +138,7 @@ def test_what_passed_does_not_wait_for_the_human(stores, register):
     comparison = compared(customer_segments=(register(SEGMENTS), "pass"), churn_90d=(register(CHURN), "ask"))
     with pytest.raises(promote.PromotionRefusedError, match="churn_90d"):
         promote.promote_models(DAY, comparison, answered(promote.KEEP), stores)
-    assert Registry(stores.registry).champion(SEGMENTS).version == "1"
+    assert Registry(stores.registry, stores.marketing).champion(SEGMENTS).version == "1"
 
 
 def test_what_was_promoted_stays_so_if_the_question_is_answered_again(stores, register):
@@ -145,19 +147,19 @@ def test_what_was_promoted_stays_so_if_the_question_is_answered_again(stores, re
     promote.promote_models(NEXT, comparison, answered(promote.APPROVE), stores)
     told = promote.promote_models(NEXT, comparison, answered(promote.KEEP), stores)
     assert "has been promoted before and stays" in told[CHURN]
-    assert Registry(stores.registry).resolve(CHURN, NEXT).version == "2"
+    assert Registry(stores.registry, stores.marketing).resolve(CHURN, NEXT).version == "2"
 
 
 def test_a_first_target_that_is_refused_does_not_stop_the_others_from_scoring(stores, register):
     comparison = compared(customer_segments=(register(SEGMENTS), "pass"), churn_90d=(register(CHURN), "fail"))
     with pytest.raises(promote.PromotionRefusedError):
         promote.promote_models(DAY, comparison, None, stores)
-    tags = Registry(stores.registry).resolve(SEGMENTS, DAY).tags
+    tags = Registry(stores.registry, stores.marketing).resolve(SEGMENTS, DAY).tags
     assert json.loads(tags["skipped_targets"]) == {CHURN: "refused: AUC -0.010"}
 
 
 def test_killed_between_any_two_steps_a_promotion_comes_to_the_same_when_tried_again(stores, register):
-    registry = Registry(stores.registry)
+    registry = Registry(stores.registry, stores.marketing)
     promote.promote_models(DAY, compared(churn_90d=(register(CHURN), "pass")), None, stores)
     for steps in range(5):
         before, day = registry.champion(CHURN).version, NEXT + dt.timedelta(days=steps)
@@ -178,7 +180,7 @@ class TestRollingBack:
             day = DAY + dt.timedelta(days=7 * week)
             promote.promote_models(day, compared(churn_90d=(register(CHURN, day), "pass")), None, stores)
         promote.promote_models(DAY, compared(customer_segments=(register(SEGMENTS), "pass")), None, stores)
-        return Registry(stores.registry)
+        return Registry(stores.registry, stores.marketing)
 
     def test_the_version_before_is_champion_again_and_no_day_is_scored_by_the_other(self, stores, registry):
         day = DAY + dt.timedelta(days=30)

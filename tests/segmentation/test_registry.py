@@ -20,7 +20,7 @@ MAY, JUNE, JULY = (dt.date(2026, month, 1) for month in (5, 6, 7))
 
 @pytest.fixture
 def registry(stores):
-    return Registry(stores.registry)
+    return Registry(stores.registry, stores.marketing)
 
 
 def train(registry, day, slope=1.0):

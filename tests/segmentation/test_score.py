@@ -147,7 +147,7 @@ def test_every_customer_is_scored_in_the_contracts_columns(trained_shop):
 
 def test_scores_are_those_of_the_registered_models(trained_shop):
     _, scores = scores_of(trained_shop)
-    registry = Registry(trained_shop.registry)
+    registry = Registry(trained_shop.registry, trained_shop.marketing)
     estimator, metadata = registry.load(registry.resolve(tables.PURCHASE.model, DAY))
     rows = lake.read(trained_shop.lake, tables.CUSTOMER_FEATURES, DAY).to_pandas()
     expected = estimator.predict_proba(preparation.inputs(rows, metadata["columns"]))[:, 1]
@@ -155,7 +155,7 @@ def test_scores_are_those_of_the_registered_models(trained_shop):
 
 
 def test_a_day_is_scored_with_its_season_and_a_band_without(trained_shop):
-    registry, told = Registry(trained_shop.registry), {}
+    registry, told = Registry(trained_shop.registry, trained_shop.marketing), {}
     loaded = scoring.load_champions(registry, DAY, trained_shop.lake, NOW)
     rows = lake.read(trained_shop.lake, tables.CUSTOMER_FEATURES, DAY).to_pandas()
     for shift in (0.0, 0.7):

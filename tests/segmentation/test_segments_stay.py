@@ -66,15 +66,15 @@ def trained(shop, tmp_path_factory):
             chosen = settings.Settings(training=settings.Training(seed=seed))
             patch.setattr(settings, "load", lambda chosen=chosen: chosen)
             found.append(cluster.train_segments(day, shop))
-            Registry(shop.registry).promote(found[-1]["model"], found[-1]["version"], "a test")
-        registry = Registry(shop.registry)
+            Registry(shop.registry, shop.marketing).promote(found[-1]["model"], found[-1]["version"], "a test")
+        registry = Registry(shop.registry, shop.marketing)
         models = [registry.load(registry.version(each["model"], each["version"])) for each in found]
         yield found, models, [text(shop, each["version"]) for each in found]
 
 
 def text(stores, version):
     run = mlflow.MlflowClient(stores.registry).get_run(
-        Registry(stores.registry).version(tables.SEGMENTS_MODEL, version).run_id
+        Registry(stores.registry, stores.marketing).version(tables.SEGMENTS_MODEL, version).run_id
     )
     names = ("segments.md", "lineage.csv")
     return {name: mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{name}") for name in names}
