@@ -22,18 +22,19 @@ class Name(NamedTuple):
     version: str
 
 
-def digest(folder: str) -> str:
+def digest(folder: str, name: str = "a model") -> str:
     """SHA-256 of what is read of an artifact in a local folder.
 
+    :param name: what it is called in errors, such as `churn_90d version 7`.
     :raises UntrustedModelError: a file of it is missing.
     """
     found = hashlib.sha256()
-    for name in READ_FILES:
-        path = Path(folder, name)
+    for file in READ_FILES:
+        path = Path(folder, file)
         if not path.is_file():
-            raise UntrustedModelError(f"a model was not read: it has no {name}")
+            raise UntrustedModelError(f"{name} was not read: it has no {file}")
         content = path.read_bytes()
-        found.update(f"{name} {len(content)}\n".encode() + content)
+        found.update(f"{file} {len(content)}\n".encode() + content)
     return found.hexdigest()
 
 
@@ -61,7 +62,7 @@ def check(dsn: str, name: Name, folder: str) -> None:
 
     :raises UntrustedModelError: it is another one, or none was registered; names model, version and both digests.
     """
-    found = digest(folder)
+    found = digest(folder, f"{name.model} version {name.version}")
     with warehouse.connect(dsn) as connection:
         rows = warehouse.fetch(
             connection,

@@ -38,4 +38,5 @@ def dsn(connection) -> str:
     login = f"{quote(connection.login or '', safe='')}:{quote(connection.password or '', safe='')}@"
     extras = {key: value for key, value in connection.extra_dejson.items() if isinstance(value, str)}
     tail = f"?{urlencode(extras)}" if extras else ""
-    return f"postgresql://{login}{connection.host}:{connection.port or 5432}/{connection.schema or ''}{tail}"
+    host = quote(connection.host or "", safe=",:[]%")  # several hosts, IPv6, and what is quoted already
+    return f"postgresql://{login}{host}:{connection.port or 5432}/{quote(connection.schema or '', safe='')}{tail}"

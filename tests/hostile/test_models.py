@@ -133,7 +133,7 @@ HARMS = {
     "a flavour of its own": (pickled_under_another_flavour, r"model\.skops"),
     "a type that only MLmodel trusts": (foreign, "NotReviewed"),
     "a function": (calling, r"posix\.system|os\.system"),
-    "a pickle inside of the archive": (pickle_in_the_zip, "damaged or forged"),
+    "a pickle inside of the archive": (pickle_in_the_zip, "damaged or forged|is not the one"),
     "a call in MLmodel": (yaml_call, "MLmodel is none of ours"),
     "cut": (cut, "damaged or forged"),
 }

@@ -12,17 +12,19 @@ import signal
 import threading
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
 
-from local import airflow_api, demo, follow, runs, state
+from local import airflow_api, demo, environment, follow, runs, state
 from local.airflow_api import Airflow
 from local.errors import StackError
 from local.simulator import practice_shop
 from local.stack import Stack
 from segmentation import tables, warehouse
 from segmentation.registry import Registry
+from tests.integration import secrets_everywhere
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 DAILY, WEEKLY = "segment_customers_daily", "train_models_weekly"
@@ -89,13 +91,34 @@ class Shop:
         return {each["task_id"]: (each["state"], each["try_number"]) for each in instances}
 
 
+# Secrets that are nobody's: in each connection's extras, and where there is no password as yet
+PLANTED = {
+    "an extra of shop_warehouse": "Pl4nted-Extra/%41'one",
+    "an extra of marketing": "Pl4nted-Extra/%41'two",
+    "the password of mlflow": "Pl4nted+mlflow?&word",
+    "an extra of holdout_key": "Pl4nted-Extra/%41'four",
+}
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        yield Shop(stack)
-    finally:
-        stack.down()
+    stack, planted = Stack(tmp_path_factory.mktemp("stack")), [quote(each, safe="") for each in PLANTED.values()]
+    of_airflow = environment.of_airflow
+
+    def with_planted(*arguments):
+        settings = of_airflow(*arguments)
+        settings["AIRFLOW_CONN_SHOP_WAREHOUSE"] += f"?sslpassword={planted[0]}"
+        settings["AIRFLOW_CONN_MARKETING"] += f"?sslpassword={planted[1]}"
+        settings["AIRFLOW_CONN_MLFLOW"] = settings["AIRFLOW_CONN_MLFLOW"].replace("//", f"//someone:{planted[2]}@")
+        settings["AIRFLOW_CONN_HOLDOUT_KEY"] += f"?note={planted[3]}"
+        return settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "of_airflow", with_planted)
+        try:
+            yield Shop(stack)
+        finally:
+            stack.down()
 
 
 def consenting(shop, day):
@@ -294,9 +317,55 @@ def test_a_person_is_handed_what_is_kept_of_them_and_forgotten(shop, capsys):
     assert shop.fetch("select count(*) from quarantine.rows where row::text like :id", id=f"%{customer}%") == [(0,)]
 
 
-def test_nothing_secret_lies_in_the_logs(shop):
-    secrets = state.State.load(shop.stack.folders.state).secrets
-    logs = [path for path in shop.stack.folders.airflow.rglob("*.log") if path.is_file()]
-    assert logs
-    text = "\n".join(path.read_text(errors="replace") for path in logs)
-    assert secrets.pipeline not in text
+def test_a_password_that_is_wrong_is_told_without_any(shop):
+    """The first try fails while the database knows another password; the next ones are not waited for."""
+    [(snapshot,)] = shop.fetch("select snapshot_id from marketing_internal.current_snapshot")
+    secret = state.State.load(shop.stack.folders.state).secrets.pipeline
+    shop.execute("alter role pipeline password 'another one'")
+    try:
+        run = airflow_api.request(shop.airflow, "roll_back_segments", {"snapshot_id": snapshot})
+        path = f"/dags/roll_back_segments/dagRuns/{run.run_id}/taskInstances/roll_back"
+        deadline = time.monotonic() + 120
+        while shop.airflow.get(path)["state"] != "up_for_retry":
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    finally:
+        with warehouse.connect(shop.addresses.warehouse) as connection:
+            warehouse.execute(connection, "alter role pipeline password :secret", {"secret": secret})
+    logs = [path for path in shop.stack.folders.airflow.rglob("*.log") if "roll_back_segments" in f"{path}"]
+    assert "password authentication failed for user" in "".join(path.read_text(errors="replace") for path in logs)
+
+
+def test_no_secret_lies_anywhere(shop):
+    """After runs that went well and badly: logs, XCom, templates, MLflow, Data Docs, lake, tables, processes."""
+    kept = vars(state.State.load(shop.stack.folders.state).secrets)
+    secrets = {f"secret {name}": value for name, value in kept.items()}
+    secrets["secret superuser"] = shop.stack.folders.postgres().password
+    assert {"secret pipeline", "secret holdout", "secret fernet"} <= secrets.keys()
+    places, looked_at = secrets_everywhere.found(shop.stack, {**secrets, **PLANTED})
+    assert places == []
+    for kind, least in {"logs": 50, "lake": 50, "mlflow": 50, "tables": 100, "processes": 10}.items():
+        assert looked_at[kind] >= least, looked_at
+    [(xcoms, templates)] = _airflow(
+        shop, "select (select count(*) from xcom), (select count(*) from rendered_task_instance_fields)"
+    )
+    assert xcoms > 20
+    assert templates > 20
+
+
+def test_a_secret_that_lies_somewhere_would_be_found(shop):
+    shop.execute("create table ops.planted as select 'x Pl4nted-Extra/%41''one y'::text as told")
+    (shop.stack.folders.lake / "planted.html").write_text("Pl4nted-Extra/%41&#x27;two")
+    try:
+        places, _ = secrets_everywhere.found(shop.stack, PLANTED)
+    finally:
+        shop.execute("drop table ops.planted")
+        (shop.stack.folders.lake / "planted.html").unlink()
+    assert sorted(places) == [
+        "lake/planted.html: an extra of marketing", "warehouse: ops.planted: an extra of shop_warehouse"
+    ]  # fmt: skip
+
+
+def _airflow(shop, query):
+    with warehouse.connect(shop.stack.folders.postgres().url("airflow")) as connection:
+        return warehouse.fetch(connection, query)
