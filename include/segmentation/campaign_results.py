@@ -15,6 +15,7 @@ from segmentation import sql, tables, warehouse
 _SCHEMA = ("schema", "comments", "grants")
 _READERS = ["crm_reader", "dashboard_reader"]
 _LOCK = int.from_bytes(hashlib.sha256(b"fenqun.evaluate").digest()[:8], "big", signed=True)
+_MADE = re.compile("-[0-9a-f]{16}$")  # so end the names that are made here, and no other
 
 
 def ensure_schema(dsn: str) -> None:
@@ -52,7 +53,7 @@ def file_of(campaign_id: str) -> str:
     >>> file_of("CAMPAIGN-00012")
     'CAMPAIGN-00012.html'
     """
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", campaign_id)[:60]
-    if name != campaign_id or name == "index":
-        name += "-" + hashlib.sha256(campaign_id.encode()).hexdigest()[:8]
-    return f"{name}.html"
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", campaign_id) and campaign_id != "index" and not _MADE.search(campaign_id):
+        return f"{campaign_id}.html"
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", campaign_id)[:50]
+    return f"{name}-{hashlib.sha256(campaign_id.encode()).hexdigest()[:16]}.html"

@@ -23,7 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 from segmentation.errors import FinalError
 
 ROWS_PER_GROUP = 122_880
-_PATTERN = re.compile(r"[*?\[\]{}]")
+_PATTERN = re.compile(r"[*\[\]{}]")
 _NO_STORES = ("http", "https", "memory", "data", "zip", "tar", "libarchive", "github", "git", "jupyter", "reference")
 
 
@@ -44,11 +44,10 @@ def checked(uri: str) -> str:
     """
     scheme, _, rest = uri.partition("://") if "://" in uri else ("file", "", uri)
     place = rest.partition("/")[0]
+    if re.search(":.*@", place) or "?" in uri:  # not repeated here
+        raise LakeUriError("LAKE_URI cannot be the lake's address: it holds a login or options; the environment may")
     if not uri.isprintable() or uri != uri.strip() or _PATTERN.search(uri):
         why = "it holds a character that has a meaning in patterns of file names, or that cannot be printed"
-    elif re.search(":.*@", place) or "?" in uri:
-        why = "it holds a login or options: those belong into the environment"  # and are not repeated here
-        raise LakeUriError(f"LAKE_URI cannot be the lake's address: {why}")
     elif ".." in rest.split("/") or "::" in uri:
         why = "it leads elsewhere by `..` or `::`"
     elif scheme == "file" and not rest.startswith("/"):

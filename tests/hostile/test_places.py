@@ -150,7 +150,7 @@ def test_whatever_a_campaign_is_called_its_page_has_a_name_of_its_own(ids):
     files = [campaign_results.file_of(each) for each in ids]
     assert len(set(files)) == len(ids)
     for file in files:
-        assert re.fullmatch(r"[A-Za-z0-9_-]{0,70}\.html", file)
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}\.html", file)
         assert data_docs_pages.PAGE.fullmatch(f"campaigns/{file}")
         assert file != "index.html"
 

@@ -63,7 +63,9 @@ def published(module_stores, postgres_server):
     stores = replace(module_stores, marketing=dsn, warehouse=dsn)
     rows = [
         {"customer_id": each, "as_of_date": DAY, "segment_id": 1, "segment_name": MARK, "offer": MARK,
-         "strategy_id": MARK, "value_tier": "high", "reasons": [MARK], "recommended_products": [each], "scored_at": NOW,
+         "strategy_id": MARK, "lifecycle_stage": "active", "value_tier": "high", "churn_risk": "low",
+         "churn_probability_90d": 0.25, "purchase_probability_30d": 0.5, "expected_spend_90d": 9,
+         "reasons": [MARK], "recommended_products": [each], "scored_at": NOW,
          "model_versions": '{"customer_segments": "1"}'}
         for each in IDS
     ]  # fmt: skip

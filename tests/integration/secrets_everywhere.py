@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -81,13 +82,9 @@ def _tables(stack: Stack, sought: Sought) -> Iterator[tuple[str, str, Iterable[b
     for database in DATABASES:
         with warehouse.connect(stack.folders.postgres().url(database)) as connection:
             for (table,) in warehouse.fetch(connection, _TABLES):
-                rows = warehouse.fetch(
-                    connection,
-                    f"select s from unnest(cast(:sought as text[])) as s "
-                    f"where exists (select from {table} as t where strpos(t::text, s) > 0)",
-                    {"sought": list(sought.spelt)},
-                )
-                yield "tables", f"{database}: {table}", [spelt.encode() for (spelt,) in rows]
+                rows = f"select t::text as row from {table} as t where t::text ~ :any limit 3"
+                hits = warehouse.fetch(connection, rows, {"any": "|".join(map(re.escape, sought.spelt))})
+                yield "tables", f"{database}: {table}", [row.encode() for (row,) in hits]
 
 
 def _processes() -> Iterator[tuple[str, str, Iterable[bytes]]]:
