@@ -77,7 +77,7 @@ audit: dev-ready  ## known vulnerabilities of what is pinned; says so where no s
 licences: dev-ready  ## write docs/licences.md: under which licences the pinned packages are
 	@PYTHONPATH=include:. .venv/bin/python -m local.licences
 
-docs: dev-ready  ## write the documents that are generated: docs/features.md, docs/output-contract.md
+docs: dev-ready  ## write the documents that are generated: docs/features.md, output-contract.md, DAGs.md
 	@PYTHONPATH=include:. .venv/bin/python -m local.docs
 
 ready:
