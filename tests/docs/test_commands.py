@@ -67,6 +67,8 @@ FIRST_DAYS = {
     "make export-customer ID=": ("make export-customer ID={other}", "{other}"),
     "make erase-customer ID=": ("make erase-customer ID={other}", ""),
     "make docs": ("make docs", "features.md"),
+    "make audit": ("make audit", "^Vulnerabilities"),
+    "make licences": ("make licences", "licences.md"),
     ".venv/bin/python -m pytest tests/sql -k weekend": (
         "python -m pytest tests/sql -k weekend -p no:cacheprovider",
         "passed",
