@@ -20,6 +20,7 @@ from segmentation.buyers import COLUMNS, Past
 from segmentation.cluster_contest import Candidate, Contest, Incumbent
 from segmentation.clusterings import Recipe
 from segmentation.lineage import Champion, Lineage
+from segmentation.model_artifact import UntrustedModelError
 from segmentation.naming import Name
 from segmentation.registry import NoModelError, Registry
 from segmentation.settings import Stores
@@ -126,7 +127,7 @@ class _InUse:
 
 
 def _in_use(registry: Registry, day: dt.date) -> _InUse | None:
-    """The champion of the day; None where there is none yet, or where it knows other features.
+    """The champion of the day; None where there is none yet, where it knows other features, or may not be read.
 
     A champion of a later training day may have given out more ids: they are not used again either.
     """
@@ -134,7 +135,11 @@ def _in_use(registry: Registry, day: dt.date) -> _InUse | None:
         version = registry.resolve(tables.SEGMENTS_MODEL, day)
     except NoModelError:
         return None
-    pipeline, metadata = registry.load(version)
+    try:
+        pipeline, metadata = registry.load(version)
+    except UntrustedModelError as error:  # so that a training can mend it; whether that is promoted, a human is asked
+        log.warning("the segments begin anew: %s", error)
+        return None
     if not set(metadata["columns"]) <= set(COLUMNS):
         log.warning("the champion %s knows features that segments are not made of any more", version.version)
         return None

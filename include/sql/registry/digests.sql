@@ -1,4 +1,4 @@
--- Which bytes each training has registered as a model, kept apart from MLflow and the lake: what is read has to be these.
+-- Which bytes each training has registered as a model, kept apart from MLflow and the lake: only these are read.
 create table if not exists ops.model_digests (
     run_id text not null,
     model text not null,
@@ -9,6 +9,6 @@ create table if not exists ops.model_digests (
     primary key (run_id, model, version)
 );
 
-comment on table ops.model_digests is 'What training registered as each model version: only that is ever loaded';
+comment on table ops.model_digests is 'What training registered as each model version: only that is read';
 comment on column ops.model_digests.sha256 is 'Of what is read of the artifact: the files MLmodel and model.skops';
-comment on column ops.model_digests.is_adopted is 'Was registered before this table was there, and taken as it lay then';
+comment on column ops.model_digests.is_adopted is 'Registered before this table was there, and taken as it lay then';
