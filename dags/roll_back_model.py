@@ -15,7 +15,9 @@ from segmentation_airflow.stages import TARGETS, stores
 
 PARAMS = {
     "model": Param("all", type="string", enum=["all", "customer_segments", *TARGETS], description="what goes back"),
-    "version": Param(None, type=["null", "string"], description="to this version; empty: to the one before"),
+    "version": Param(
+        None, type=["null", "string"], pattern="^[0-9]{0,9}$", description="to this version; empty: to the one before"
+    ),
 }
 
 

@@ -37,6 +37,6 @@ def dsn(connection) -> str:
     """A Postgres connection as a libpq URI; the connection's extras, such as sslmode, become its parameters."""
     login = f"{quote(connection.login or '', safe='')}:{quote(connection.password or '', safe='')}@"
     extras = {key: value for key, value in connection.extra_dejson.items() if isinstance(value, str)}
-    tail = f"?{urlencode(extras)}" if extras else ""
+    tail = f"?{urlencode(extras, quote_via=quote)}" if extras else ""  # to libpq a plus is a plus
     host = quote(connection.host or "", safe=",:[]%")  # several hosts, IPv6, and what is quoted already
     return f"postgresql://{login}{host}:{connection.port or 5432}/{quote(connection.schema or '', safe='')}{tail}"

@@ -158,7 +158,7 @@ def test_a_snapshot_is_a_number(published):
         ("export_segment", "segment_id", lambda v: v == int(v) >= 0),
         ("export_segment", "format", lambda v: v in ("csv", "parquet")),
         ("roll_back_model", "model", lambda v: v == "all" or v == "customer_segments" or v in stages.TARGETS),
-        ("roll_back_model", "version", lambda v: v is None or re.fullmatch(r"\d{1,9}", v)),
+        ("roll_back_model", "version", lambda v: v is None or re.fullmatch(r"[0-9]{0,9}\n?", v) is not None),
     ],
 )  # fmt: skip
 def test_parameters_are_of_their_kind_or_refused(dag, name, fits, value):
