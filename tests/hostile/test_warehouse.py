@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from segmentation import aggregates, extract, features, history, sql, tables, validate, warehouse
+from segmentation import aggregates, extract, features, history, plain_yaml, sql, suites, tables, validate, warehouse
 from segmentation import settings as configuration
 from segmentation.settings import Stores
 from tests import frames
@@ -53,21 +53,17 @@ SOUND = {
     "campaigns": [{"campaign_id": "k1"}],
 }
 RULES = {
-    f"{entity.table}: {rule}": {"severity": "warn"}
+    f"{entity.table}: {rule['rule']}": {"severity": "warn"}
     for entity in tables.ENTITIES.values()
-    for rule in ("too many rows are quarantined", "keys occur twice", "too many rows have vanished")
-    if not (entity.is_append_only and "vanished" in rule)
-}
-LATENESS = {
-    f"raw.orders: {rule}": {"severity": "warn"}
-    for rule in ("the newest row is too old", "the last day is out of proportion", "the last day ends too early")
+    for rule in plain_yaml.load(suites.SUITES_HOME / f"{entity.table}.yaml")["table"]
+    if rule["severity"] == "stop"
 }
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables_may_be_bad():
     """What is looked at is each row; that a table with many bad ones stops the run is looked at elsewhere."""
-    changed = configuration.Settings(gates=configuration.Gates(rules=RULES | LATENESS))
+    changed = configuration.Settings(gates=configuration.Gates(rules=RULES))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(configuration, "load", lambda: changed)
         yield
