@@ -8,9 +8,9 @@ known before its 00:00 UTC goes in, nothing after.
 Any day can be run again: it reads what it knew when it passed the raw gate first, and each step replaces its rows. A
 gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
 a rule wait in `quarantine.rows`. With `reload_since`, `reload_until` or both, rows that were updated between these
-times are loaded once more, and the day knows them. Scored by the promoted models that had been trained by that day; without
-any, `score` says so. Strategies come from include/config/strategies.yaml; `strategy` says which are off. What follows
-publication delays and undoes nothing: see docs/after-promotion.md. A run that takes too long is told of.
+times are loaded once more, and the day knows them. Scored by the promoted models that had been trained by that day;
+without any, `score` says so. Strategies come from include/config/strategies.yaml; `strategy` says which are off. What
+follows publication delays and undoes nothing: see docs/after-promotion.md. A run that takes too long is told of.
 """
 
 from datetime import datetime

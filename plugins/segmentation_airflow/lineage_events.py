@@ -2,8 +2,8 @@
 What OpenLineage's events say of our tasks: the tables that each reads and writes.
 
 Airflow's OpenLineage provider tells of runs and tasks by itself, but knows the assets of no other tool's addresses, and
-nothing of what goes on in a Python function. This extractor, named in `[openlineage] extractors`, adds the data sets, in
-namespace `fenqun`, by the names that `segmentation.tables` gives them. See docs/watching.md.
+nothing of what goes on in a Python function. This extractor, named in `[openlineage] extractors`, adds the data sets,
+in namespace `fenqun`, by the names that `segmentation.tables` gives them. See docs/watching.md.
 """
 
 from airflow.providers.openlineage.extractors.base import BaseExtractor, OperatorLineage
