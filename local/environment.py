@@ -91,9 +91,14 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
 def _openlineage(folders: Folders) -> dict[str, str]:
     """Events of every run, to a file; see docs/watching.md. Beside the logs, where erasing a person looks as well."""
     file = {"type": "file", "log_file_path": str(folders.airflow / "logs" / "openlineage.jsonl"), "append": True}
+    transport = {
+        "type": "transform",
+        "transformer_class": "segmentation_airflow.lineage_events.WithoutRows",
+        "transport": file,
+    }
     policy = [{"scope": {"dag_id": dag_id}, "controls": {"emit": False}} for dag_id in NOT_IN_EVENTS]
     return {
-        "openlineage__transport": json.dumps(file),
+        "openlineage__transport": json.dumps(transport),
         "openlineage__namespace": "fenqun",
         "openlineage__extractors": "segmentation_airflow.lineage_events.StageLineage",
         "openlineage__emission_policy": json.dumps(policy),

@@ -3,11 +3,17 @@ What OpenLineage's events say of our tasks: the tables that each reads and write
 
 Airflow's OpenLineage provider tells of runs and tasks by itself, but knows the assets of no other tool's addresses, and
 nothing of what goes on in a Python function. This extractor, named in `[openlineage] extractors`, adds the data sets,
-in namespace `fenqun`, by the names that `segmentation.tables` gives them. See docs/watching.md.
+in namespace `fenqun`, by the names that `segmentation.tables` gives them. `WithoutRows`, for `[openlineage]
+transport`, sees to it that events, which go to other systems, name no row and no person. See docs/watching.md.
 """
+
+from typing import Any
 
 from airflow.providers.openlineage.extractors.base import BaseExtractor, OperatorLineage
 from openlineage.client.event_v2 import Dataset
+from openlineage.client.transport.transform import EventTransformer
+
+from segmentation import causes
 
 NAMESPACE = "fenqun"
 _SEGMENTS, _MODELS = "marketing.customer_segments", "registry.models"
@@ -54,3 +60,17 @@ class StageLineage(BaseExtractor):
 
 def _data_sets(names: list[str], entity: str | None) -> list[Dataset]:
     return [Dataset(NAMESPACE, f"{name}.{entity}" if entity and name in _IN_PARTS else name) for name in names]
+
+
+class WithoutRows(EventTransformer):
+    """Cuts errors down to what may be told of them (see `causes`), and leaves out the parameters of runs."""
+
+    def transform(self, event: Any) -> Any:
+        """The event, changed; one without a run is let through."""
+        facets = getattr(getattr(event, "run", None), "facets", None) or {}
+        for name, facet in facets.items():
+            if name == "errorMessage":
+                facet.message, facet.stackTrace = causes.cause_of(facet.message), None
+            if isinstance(run := getattr(facet, "dagRun", None), dict):
+                run.pop("conf", None)
+        return event

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segmentation import causes, conversion, gate, promote, registry, verdict, warehouse
+from segmentation import causes, conversion, gate, warehouse
 from segmentation.errors import FinalError
 
 
@@ -14,7 +14,7 @@ from segmentation.errors import FinalError
         (conversion.UnreadableValueError("age must be int64, and 'Li Wei' is not"), "age must be int64, and … is not"),
         (conversion.UnreadableValueError('age must be int64, and "O\'Neil" is not'), "age must be int64, and … is not"),
         (warehouse.DuplicateKeyError("Key (customer_id)=(C-4) is duplicated."), "Key (customer_id)=(…) is duplicated."),
-        (registry.NoModelError("train: make run DAG=train_models_weekly DAY=2026-01-02"), "DAY=2026-01-02"),
+        (FinalError("train: make run DAG=train_models_weekly DAY=2026-01-02"), "DAY=2026-01-02"),
         (ValueError('invalid input syntax for type integer: "C-4"\nCONTEXT: C-5'), "ValueError: invalid input syntax"),
         (KeyError("LAKE_URI"), "KeyError: 'LAKE_URI'"),
         (
@@ -38,5 +38,3 @@ def test_a_cause_is_of_bounded_length():
 def test_errors_say_what_kind_of_failure_they_are():
     kinds = {type(each).__name__: each.kind for each in (FinalError("x"), gate.GateError("x"))}
     assert kinds == {"FinalError": "failed task", "GateError": "failed gate"}
-    assert promote.PromotionRefusedError("x").kind == "failed promotion"
-    assert verdict.Verdict("t", 1).summary("stop") == []

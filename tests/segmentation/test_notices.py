@@ -19,9 +19,9 @@ def test_the_suites_call_the_rule_of_late_data_so():
     found = {}
     for entity in tables.ENTITIES.values():
         suite = suites.read(entity.table, suites.parameters(dt.date(2026, 1, 2)))
-        found[entity.table] = [rule.columns for rule in suite.whole if rule.name == notices.LATE_RULE]
+        found[entity.table] = [list(rule.columns) for rule in suite.whole if rule.name == notices.LATE_RULE]
     late = ("raw.customers", "raw.orders", "raw.events", "raw.support_tickets")
-    assert found == {table: [("newest_age_days",)] if table in late else [] for table in found}
+    assert found == {table: [["newest_age_days"]] if table in late else [] for table in found}
 
 
 def test_a_refused_model_is_told_and_a_promoted_one_is_not():

@@ -1,4 +1,4 @@
--- Why was :day slow: each stage of its latest run of :dag_id against the median of the 14 runs before, the slowest first.
+-- Why was :day slow: each stage of its latest run of :dag_id against the median of the 14 runs before.
 -- `waited` is from the end of what ended last before the stage began until its own begin.
 with ended as (
     select
@@ -55,7 +55,7 @@ usual as (
         percentile_cont(0.5) within group (order by seconds) as seconds,
         percentile_cont(0.5) within group (order by rows_out) as rows_out
     from stages
-    where run_id in (select run_id from before) and state = 'success'
+    where run_id in (select b.run_id from before as b) and state = 'success'
     group by stage
 ),
 
