@@ -1,4 +1,4 @@
-"""A task fails in a real Airflow: the alert arrives by mail and webhook, `ops.runs` knows it, events and metrics go out."""
+"""A task fails in a real Airflow: the alert arrives, `ops.runs` knows it, events and metrics go out."""
 
 import json
 
