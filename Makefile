@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer psql warehouse-url test lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer why psql warehouse-url test lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -56,6 +56,9 @@ export-customer: installed  ## write all that is kept of a person to a file: ID=
 
 erase-customer: installed  ## forget a person, everywhere: ID=<customer_id>
 	@$(LOCAL) erase-customer --id="$$ID"
+
+why: installed  ## why was a day slow: DAY=<yyyy-mm-dd> [DAG=segment_customers_daily]
+	@$(LOCAL) why --dag="$${DAG:-segment_customers_daily}" --day="$$DAY"
 
 psql: installed  ## a prompt in the warehouse; ARGS='-c "select 1"' for one statement
 	@$(LOCAL) psql -- $(ARGS)

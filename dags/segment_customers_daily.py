@@ -2,16 +2,15 @@
 # Segment every customer, every day
 
 `shop.*` -> `raw.*` -> `agg.*` -> `feat.customer_daily` -> `score.customer_daily`, `score.strategy_daily`,
-`score.recommendations_daily` -> `marketing.customer_segments`, for one day. The day is the run's logical date:
-everything known before its 00:00 UTC goes in, nothing after.
+`score.recommendations_daily` -> `marketing.customer_segments`, for one day, the run's logical date: everything
+known before its 00:00 UTC goes in, nothing after.
 
 Any day can be run again: it reads what it knew when it passed the raw gate first, and each step replaces its rows. A
 gate between the steps stops the run before anything after it has changed, and links to what it found. Rows that break
 a rule wait in `quarantine.rows`. With `reload_since`, `reload_until` or both, rows that were updated between these
 times are loaded once more, and the day knows them. Scored by the promoted models that had been trained by that day;
 without any, `score` says so. Strategies come from include/config/strategies.yaml; `strategy` says which are off. What
-follows publication delays and undoes nothing: it measures what the models are worth (`ops.performance`, `ops.drift`)
-and may ask for a training, see docs/after-promotion.md.
+follows publication delays and undoes nothing: see docs/after-promotion.md. A run that takes too long is told of.
 """
 
 from datetime import datetime
@@ -19,7 +18,7 @@ from datetime import datetime
 from airflow.sdk import dag, task
 
 from segmentation_airflow.assets import CUSTOMER_SEGMENTS
-from segmentation_airflow.defaults import DAILY, FIRST_DAY, TASK_DEFAULTS
+from segmentation_airflow.defaults import DAILY, DAILY_DEADLINE, FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.products import recommend
 from segmentation_airflow.stages import RELOAD, aggregates, extract_and_accept
@@ -54,6 +53,7 @@ def publish(day: str, validation: dict, dag_run_id: str) -> dict:
 
 @dag(
     schedule=DAILY,
+    deadline=DAILY_DEADLINE,
     start_date=FIRST_DAY,
     catchup=False,
     max_active_runs=1,

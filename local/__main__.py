@@ -127,6 +127,13 @@ def export_customer(options: argparse.Namespace) -> None:
     export_customer(Airflow(addresses.airflow, addresses.admin_password), options.id)
 
 
+def why(options: argparse.Namespace) -> None:
+    from local.runs import print_why_slow
+    from local.stack import Stack
+
+    print_why_slow(Stack().addresses().warehouse, options.dag, options.day)
+
+
 def strategies(options: argparse.Namespace) -> int:
     from local.strategies import check
 
@@ -262,6 +269,10 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--day", type=a_day, required=True)
     part.add_argument("--conf", type=a_conf, default={})
     part.set_defaults(command=run)
+    part = commands.add_parser("why")
+    part.add_argument("--dag", type=a_dag_id, required=True)
+    part.add_argument("--day", type=a_day, required=True)
+    part.set_defaults(command=why)
     part = commands.add_parser("rollback")
     part.add_argument("--snapshot", type=a_snapshot, required=True)
     part.set_defaults(command=rollback)

@@ -1,11 +1,12 @@
 """The environment variables that the components are started with: all of the stack's configuration.
 
 Everything binds to 127.0.0.1. Nothing of Airflow, MLflow, Python or libpq is inherited from the caller's shell,
-so that the stack behaves the same whoever starts it.
+so that the stack behaves the same whoever starts it, but for where alerts and metrics go (`PASSED_ON`).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ from local.state import REPOSITORY, Folders, State
 
 FOREIGN_PREFIXES = ("AIRFLOW", "MLFLOW", "PG", "PYTHON", "VIRTUAL_ENV")
 EXECUTION_TOKEN_SECONDS = 4 * 3600  # must outlast the longest training task
+# Told of alerts and metrics if the caller's shell says where: practice as well.
+PASSED_ON = ("AIRFLOW_CONN_ALERTS_SMTP", "AIRFLOW_CONN_ALERTS_WEBHOOK", "SEGMENTATION_DAILY_DEADLINE_MINUTES")
+PASSED_ON_PREFIX = "AIRFLOW__METRICS__"
+# Requests to forget a person or to hand out what is kept of them name that person in the run's parameters.
+NOT_IN_EVENTS = ("erase_customers", "export_customer")
 LOST_TASK_SECONDS = 60  # a task without a heartbeat for so long is taken for killed, and tried again
 
 
@@ -56,6 +62,7 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         "scheduler__orphaned_tasks_check_interval": 15,
         "dag_processor__refresh_interval": 10,
         "usage_data_collection__enabled": False,
+        **_openlineage(folders),
     }
     return {
         **{f"AIRFLOW__{name.upper()}": str(value) for name, value in settings.items()},
@@ -76,8 +83,31 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        **_passed_on(),
         **_unproxied(),
     }
+
+
+def _openlineage(folders: Folders) -> dict[str, str]:
+    """Events of every run, to a file; see docs/watching.md. Beside the logs, where erasing a person looks as well."""
+    file = {"type": "file", "log_file_path": str(folders.airflow / "logs" / "openlineage.jsonl"), "append": True}
+    transport = {
+        "type": "transform",
+        "transformer_class": "segmentation_airflow.lineage_events.WithoutRows",
+        "transport": file,
+    }
+    policy = [{"scope": {"dag_id": dag_id}, "controls": {"emit": False}} for dag_id in NOT_IN_EVENTS]
+    return {
+        "openlineage__transport": json.dumps(transport),
+        "openlineage__namespace": "fenqun",
+        "openlineage__extractors": "segmentation_airflow.lineage_events.StageLineage",
+        "openlineage__emission_policy": json.dumps(policy),
+        "openlineage__disable_source_code": "True",
+    }
+
+
+def _passed_on() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)}
 
 
 def of_mlflow(state: State, postgres: Postgres) -> dict[str, str]:

@@ -6,6 +6,7 @@ import sys
 from datetime import date
 
 from rich.console import Console
+from rich.table import Table
 
 from local import airflow_api
 from local.airflow_api import Airflow
@@ -37,6 +38,25 @@ def run_dag(airflow: Airflow, dag_id: str, day: date, conf: dict[str, object]) -
     except KeyboardInterrupt:
         console.print(f"\nThe run goes on in Airflow: {airflow.page_of(run)}\nThe same command follows it again.")
         raise
+
+
+def print_why_slow(warehouse_dsn: str, dag_id: str, day: date) -> None:
+    """Each stage of a day's latest run against its own median: include/sql/runs/slow.sql.
+
+    :raises StackError: there was no run of that day.
+    """
+    from segmentation import sql, warehouse
+
+    with warehouse.connect(warehouse_dsn) as connection:
+        found = warehouse.fetch_dicts(connection, sql.read("runs", "slow"), {"dag_id": dag_id, "day": day})
+    if not found:
+        raise StackError(f"ops.runs knows of no run of {dag_id} for {day}.")
+    table = Table(title=f"{dag_id} of {day}: seconds, and the median of up to 14 runs before", title_justify="left")
+    for name in found[0]:
+        table.add_column(name.replace("_", " "), justify="left" if name in ("stage", "state") else "right")
+    for row in found:
+        table.add_row(*("" if value is None else f"{value}" for value in row.values()))
+    console.print(table)
 
 
 def roll_back(airflow: Airflow, model: str, version: str | None) -> RunResult:

@@ -56,5 +56,6 @@ writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions`
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
 was held out), `campaign_results` (their table), `campaign_pages`. What is learnt from them, in notebooks and benches as
 yet: `uplift` (whom a contact changes, and a policy), `policy_value` (what a policy is worth), `policy_pictures`.
+What is told of a run, and what is kept of how it went: `notices`, `causes`, `task_runs`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -13,6 +13,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,10 +43,11 @@ class Shift:
     is_drifted: bool
 
 
-def measure_drift(day: dt.date, stores: Stores) -> dict[str, list[str]]:
+def measure_drift(day: dt.date, stores: Stores) -> dict[str, Any]:
     """Writes how far a day's features and scores are from those that its models have learnt from.
 
-    :returns: `feature` and `score`: the columns that have drifted, those furthest away first.
+    :returns: `feature` and `score`: the columns that have drifted, those furthest away first; `is_far`: whether that
+        is more than `settings.Retrain` takes for ordinary.
     :raises lake.MissingDayError: the day is not scored, or the examples that its models learnt from are gone.
     """
     registry = Registry(stores.registry, stores.marketing)
@@ -54,7 +56,9 @@ def measure_drift(day: dt.date, stores: Stores) -> dict[str, list[str]]:
     _write(stores.marketing, found, day)
     _report(registry, found, day, versions)
     furthest = [shift for shift in _furthest(found) if shift.is_drifted]
-    return {kind: [shift.column_name for shift in furthest if shift.kind == kind] for kind in (FEATURE, SCORE)}
+    drifted = {kind: [shift.column_name for shift in furthest if shift.kind == kind] for kind in (FEATURE, SCORE)}
+    most = settings.load().retrain.most_drifted_share * sum(shift.kind == FEATURE for shift in found)
+    return {**drifted, "is_far": bool(drifted[SCORE]) or len(drifted[FEATURE]) > most}
 
 
 def _versions(day: dt.date, stores: Stores) -> dict[str, str]:

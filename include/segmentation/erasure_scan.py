@@ -24,6 +24,7 @@ from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
 
+# All that the pipeline writes. `ops` is to hold no key of a row (see `causes`), which is looked after here as well.
 SCHEMAS = ("marketing", "marketing_internal", "evaluation", "quality", "quarantine", "ops", "privacy")
 # Who is being erased stands there until the scan has found nothing; the tombstones are meant to be read
 _MEANT = ("privacy.requests", "privacy.unfinished")

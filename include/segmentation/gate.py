@@ -5,9 +5,10 @@ gate: keeps and shows what the rules found, and stops the run if it must not go 
 import datetime as dt
 import logging
 
-from segmentation import data_docs, history, quality
+from segmentation import data_docs, history, notices, quality, tables
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
+from segmentation.suites import STOP
 from segmentation.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 class GateError(FinalError):
     """A table breaks its suite. Says table, rule, how many rows, and example keys; nothing downstream has run."""
+
+    usual = notices.GATE
 
 
 def report(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run_id: str | None) -> None:
@@ -29,8 +32,16 @@ def report(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run
         log.warning(warning)
     stops = [stop for each in verdicts for stop in each.stops]
     if stops:
+        head = f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:"
+        told = [stop for each in verdicts for stop in each.summary(STOP)]
         raise GateError(
-            f"{gate} of {day} breaks {len(stops)} rule{'s' * (len(stops) > 1)}; nothing after it has run:\n"
-            + "\n".join(stops)
-            + f"\nData Docs: {page}"
+            "\n".join([head, *stops, f"Data Docs: {page}"]),
+            summary="\n".join([head, *told]),
+            kind=_kind(verdicts, told),
         )
+
+
+def _kind(verdicts: list[Verdict], stops: list[str]) -> str:
+    if any(each.table == tables.CUSTOMER_SEGMENTS for each in verdicts):
+        return notices.SNAPSHOT
+    return notices.LATE if any(notices.LATE_RULE in stop for stop in stops) else notices.GATE

@@ -182,15 +182,19 @@ def latest(stores: Stores, name: str) -> engine.Versions:
 
 
 def ensure_schema(dsn: str) -> None:
-    """Creates what is missing of schemas `ops`, `quality` and `quarantine`."""
+    """Creates what is missing of schemas `ops`, `quality` and `quarantine`; dashboards may read how the runs went."""
+    with warehouse.connect(dsn) as connection:
+        [(has_dashboards,)] = warehouse.fetch(connection, "select to_regrole('dashboard_reader') is not null")
     scripts = (
         sql.read("history", "schema"),
         sql.read("performance", "performance"),
         sql.read("drift", "drift"),
         sql.read("retrain", "retrains"),
         sql.read("registry", "digests"),
+        sql.read("runs", "schema"),
         sql.read("quality", "results"),
         sql.read("quarantine", "rows"),
+        *([sql.read("runs", "grants")] if has_dashboards else []),
     )
     warehouse.ensure_schema(dsn, "ops", ";\n".join(scripts), _SCHEMA_LOCK)
 

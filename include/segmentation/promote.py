@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from segmentation import tables
+from segmentation import notices, tables
 from segmentation.errors import FinalError
 from segmentation.promotion_rules import ASK, PASS
 from segmentation.registry import NoModelError, Registry
@@ -24,6 +24,8 @@ APPROVE, KEEP = "promote", "keep the champion"  # what a human may answer
 
 class PromotionRefusedError(FinalError):
     """A trained model was refused and no other can score its day; names each such model with its reasons."""
+
+    usual = notices.PROMOTION
 
 
 def promote_models(

@@ -1,5 +1,6 @@
 """
-retention: snapshots and parts of the feed that are too old are dropped as whole tables, so that nothing bloats.
+retention: snapshots and parts of the feed that are too old are dropped as whole tables, so that nothing bloats; and
+what is known of old runs.
 
 No reader waits: DETACH PARTITION CONCURRENTLY waits for the readers instead. If one of them does not end, what is left
 is done on the next day.
@@ -8,19 +9,20 @@ is done on the next day.
 import datetime as dt
 import logging
 
-from segmentation import settings, snapshots, sql, tables, warehouse
+from segmentation import history, settings, snapshots, sql, tables, task_runs, warehouse
 from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
 
 
 def drop_old_snapshots(now: dt.datetime, stores: Stores) -> dict[str, int]:
-    """Drops the rows of snapshots that `settings.Publish` does not keep, and the parts of the feed before them.
+    """Drops the rows of snapshots that `settings.Publish` does not keep, the parts of the feed before them, and what
+    `settings.Runs` does not keep of the runs.
 
     The current snapshot stays, whatever its age, and so does the line of each in `marketing.snapshots`.
 
     :param now: what ages are counted from.
-    :returns: `snapshots` and `feed_parts`: how many were dropped.
+    :returns: `snapshots`, `feed_parts` and `task_runs`: how many were dropped.
     """
     config = settings.load().publish
     with snapshots.only_publisher(stores.marketing) as connection:
@@ -43,7 +45,10 @@ def drop_old_snapshots(now: dt.datetime, stores: Stores) -> dict[str, int]:
             for (number,) in parts
             if _drop(connection, tables.CHANGE_ROWS, f"{tables.CHANGE_ROWS}_{number}", config.reader_wait_seconds)
         ]
-    return {"snapshots": len(dropped), "feed_parts": len(gone)}
+    history.ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing) as connection:
+        runs = task_runs.drop_old(connection, now - dt.timedelta(days=settings.load().runs.keep_days))
+    return {"snapshots": len(dropped), "feed_parts": len(gone), "task_runs": runs}
 
 
 def _drop_snapshot(connection, snapshot_id: int, seconds: float) -> bool:

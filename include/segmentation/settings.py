@@ -352,6 +352,12 @@ class Publish(_Group):
     memory_limit: str = Field("300MB", pattern=r"^\d+(MB|GB)$", description="of the comparison with who consents now")
 
 
+class Runs(_Group):
+    """How long it is kept how the runs went; see `task_runs`."""
+
+    keep_days: int = Field(400, ge=30, description="ops.runs and ops.alerts go back so far")
+
+
 class Performance(_Group):
     """How realised performance is measured."""
 
@@ -436,6 +442,7 @@ class Settings(BaseSettings):
     recommend: Recommend = Recommend()
     movement: Movement = Movement()
     publish: Publish = Publish()
+    runs: Runs = Runs()
     performance: Performance = Performance()
     drift: Drift = Drift()
     retrain: Retrain = Retrain()

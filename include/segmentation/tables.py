@@ -439,6 +439,10 @@ PERFORMANCE = "ops.performance"
 DRIFT = "ops.drift"
 RETRAINS = "ops.retrains"
 
+# How long each task took, with how many rows and what end; and what somebody was told of it
+RUNS = "ops.runs"
+ALERTS = "ops.alerts"
+
 # The published row, as the output contract has it, but for the snapshot it belongs to
 SEGMENT_COLUMNS = pa.schema(
     [

@@ -1,11 +1,20 @@
-"""When the DAGs run, and how their tasks are retried. A shop changes the times by the environment."""
+"""When the DAGs run, how their tasks are retried, and who is told. A shop changes the times by the environment."""
 
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import (
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+)
 
 from segmentation.errors import FinalError
+from segmentation_airflow import run_log
+from segmentation_airflow.alerts import Alert
 
 
 def schedule(variable: str, default: str) -> str | None:
@@ -13,10 +22,28 @@ def schedule(variable: str, default: str) -> str | None:
     return os.environ.get(variable, default).strip() or None
 
 
+def deadline(variable: str, minutes: str) -> DeadlineAlert | None:
+    """Tells that a run has not ended so many minutes after it was queued; set but empty means: never.
+
+    :raises ValueError: the variable is no number above 0.
+    """
+    text = os.environ.get(variable, minutes).strip()
+    if not text:
+        return None
+    try:
+        allowed = timedelta(minutes=float(text))
+        if not allowed > timedelta():
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{variable} must be a number of minutes above 0, not {text!r}") from None
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, allowed, AsyncCallback(Alert))
+
+
 DAILY = schedule("SEGMENTATION_DAILY_SCHEDULE", "0 5 * * *")
 CAMPAIGNS = schedule("SEGMENTATION_CAMPAIGNS_SCHEDULE", "0 7 * * *")
 WEEKLY = schedule("SEGMENTATION_WEEKLY_SCHEDULE", "0 2 * * 1")
 PRODUCTS = schedule("SEGMENTATION_PRODUCTS_SCHEDULE", "0 6 * * 1")
+DAILY_DEADLINE = deadline("SEGMENTATION_DAILY_DEADLINE_MINUTES", "120")
 
 # Before any shop's history: Airflow leaves out the tasks of a run whose logical date lies before the start date.
 FIRST_DAY = datetime(1990, 1, 1, tzinfo=UTC)
@@ -27,5 +54,10 @@ TASK_DEFAULTS = {
     "retry_delay": timedelta(seconds=30),
     "execution_timeout": timedelta(hours=1),
     # Trying again does not mend bad data or a missing model: those fail at once.
+    # How it went, to ops.runs; and what somebody should know. A try that another one follows is told to nobody.
+    "on_success_callback": [run_log.succeeded, Alert()],
+    "on_skipped_callback": [run_log.skipped],
+    "on_retry_callback": [run_log.will_retry],
+    "on_failure_callback": [run_log.failed, Alert()],
     "retry_policy": ExceptionRetryPolicy(rules=[RetryRule(exception=FinalError, action=RetryAction.FAIL)]),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "docs" / "runbooks"
 TAGS = {
     "classify_products_weekly": "weekly",
     "erase_customers": "on request",
@@ -84,11 +85,16 @@ dags = {}
 for dag in bag.dags.values():
     dags[dag.dag_id] = {
         "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags), "schedule": dag.schedule,
+        "deadlines": [d.interval.total_seconds() for d in dag.deadline or []],
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "start": str(dag.start_date),
         "tasks": {
             t.task_id: {
                 "down": sorted(t.downstream_task_ids), "retries": t.retries, "owner": t.owner,
                 "timeout": t.execution_timeout.total_seconds(),
+                "failure": [type(c).__name__ for c in t.on_failure_callback],
+                "success": [type(c).__name__ for c in t.on_success_callback],
+                "records": [getattr(c, "__name__", "") for kind in ("failure", "success", "retry", "skipped")
+                            for c in getattr(t, f"on_{kind}_callback")],
                 "rules": [str(r.exception) for r in t.retry_policy.rules],
                 "outlets": [a.name for a in t.outlets],
             }
@@ -176,6 +182,52 @@ def test_every_task_is_retried_bounded_and_owned_and_bad_data_is_not_retried(dag
         assert facts["timeout"] == timedelta(hours=1).total_seconds(), task
         assert facts["owner"] == "data-engineering", task
         assert "segmentation.errors.FinalError" in facts["rules"][0], task
+
+
+def test_every_dag_tells_of_its_failures_and_findings_and_keeps_how_it_went(dag):
+    _, each = dag
+    for task, facts in each["tasks"].items():
+        assert "Alert" in facts["failure"], task
+        assert "Alert" in facts["success"], task
+        assert {"failed", "succeeded", "will_retry", "skipped"} <= set(facts["records"]), task
+
+
+def test_the_daily_run_has_a_deadline_that_the_environment_sets(parsed, tmp_path):
+    deadlines = {dag_id: dag["deadlines"] for dag_id, dag in parsed["dags"].items() if dag["deadlines"]}
+    assert deadlines == {"segment_customers_daily": [7200.0]}
+    assert parse(tmp_path, SEGMENTATION_DAILY_DEADLINE_MINUTES="")["dags"]["segment_customers_daily"]["deadlines"] == []
+    refused = parse(tmp_path, SEGMENTATION_DAILY_DEADLINE_MINUTES="soon")
+    assert "SEGMENTATION_DAILY_DEADLINE_MINUTES must be a number of minutes above 0, not 'soon'" in json.dumps(
+        refused["errors"]
+    )
+
+
+def test_every_task_has_a_runbook_that_is_there_and_listed(parsed):
+    from segmentation import notices
+    from segmentation_airflow import runbooks
+
+    tasks = {task for dag in parsed["dags"].values() for task in dag["tasks"]}
+    assert set(runbooks.TASKS) == tasks
+    assert set(runbooks.FIRST) == set(notices.KINDS)
+    index = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+    for task, page in runbooks.TASKS.items():
+        assert f"| `{task}` | [{page}]({page}) |" in index
+    pages = [runbooks.page_of(kind, task) for kind in notices.KINDS for task in [None, *tasks]]
+    for page in dict.fromkeys(pages):
+        path, _, heading = page.partition("#")
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert not heading or f"\n## {heading}\n" in text, page
+    for page in runbooks.KINDS.values():
+        assert f"[{page}]({page})" in index
+
+
+def test_the_tasks_that_have_something_to_tell_and_the_lineage_are_of_tasks_that_exist(parsed):
+    from segmentation import notices
+    from segmentation_airflow import lineage_events
+
+    tasks = {task for dag in parsed["dags"].values() for task in dag["tasks"]}
+    assert set(lineage_events.TABLES) <= tasks
+    assert {task for task in tasks if notices.has_any(task)} == {"validate_raw", "promote", "drift", "retrain"}
 
 
 def test_what_is_written_for_others_is_announced(parsed):

@@ -93,7 +93,7 @@ def written(stores, day: dt.date) -> list[tuple]:
 
 def test_the_training_day_itself_has_not_drifted_at_all(shop):
     stores, days, _ = shop
-    assert drift.measure_drift(days[0], stores) == {"feature": [], "score": []}
+    assert drift.measure_drift(days[0], stores) == {"feature": [], "score": [], "is_far": False}
     rows = written(stores, days[0])
     assert {row[:3] for row in rows if row[0] == "score"} == {
         ("score", "purchase_probability_30d", FIRST),

@@ -37,8 +37,12 @@ def test_recent_days_and_what_was_made_lately_stay(stores, monkeypatch):
     keep(monkeypatch, keep_days=2, smallest_group=1)
     publish_days(stores, 4)
     publish.publish_segments(FIRST + dt.timedelta(days=3), stores)
-    assert retention.drop_old_snapshots(NOW + dt.timedelta(days=6), stores) == {"snapshots": 0, "feed_parts": 0}
-    assert retention.drop_old_snapshots(LATER, stores) == {"snapshots": 3, "feed_parts": 0}
+    assert retention.drop_old_snapshots(NOW + dt.timedelta(days=6), stores) == {
+        "snapshots": 0,
+        "feed_parts": 0,
+        "task_runs": 0,
+    }
+    assert retention.drop_old_snapshots(LATER, stores) == {"snapshots": 3, "feed_parts": 0, "task_runs": 0}
     assert kept(stores) == [3, 5]
     assert tables_of(stores, "segment_rows_%") == ["segment_rows_3", "segment_rows_5"]
     assert len(fetch(stores, "select * from marketing.customer_segments")) == 2
@@ -50,7 +54,7 @@ def test_recent_days_and_what_was_made_lately_stay(stores, monkeypatch):
 def test_the_feed_stays_as_long_as_a_kept_snapshot_needs_it(stores, monkeypatch):
     keep(monkeypatch, keep_days=2, keep_changes_days=30, smallest_group=1)
     publish_days(stores, 4)
-    assert retention.drop_old_snapshots(MUCH_LATER, stores) == {"snapshots": 2, "feed_parts": 3}
+    assert retention.drop_old_snapshots(MUCH_LATER, stores) == {"snapshots": 2, "feed_parts": 3, "task_runs": 0}
     [(cursor,)] = fetch(stores, "select last_change_id from marketing.snapshots where snapshot_id = 3")
     assert fetch(stores, "select min(change_id) from marketing.segment_changes") == [(cursor + 1,)]
     write(stores, FIRST + dt.timedelta(days=4), {"a": (2, "low", "x"), "b": (1, "low", None)})

@@ -13,7 +13,7 @@ RELATIONS = ["marketing.customer_segments", "marketing.segment_changes", "market
 AGGREGATES = RELATIONS[-3:]
 BEHIND = ["marketing_internal.segment_rows", "marketing_internal.segment_rows_1", "marketing_internal.change_rows",
           "marketing_internal.change_rows_1", "marketing_internal.current_snapshot", "marketing_internal.publications",
-          "evaluation.campaign_results", "quarantine.rows", "quality.results", "ops.acceptances",
+          "evaluation.campaign_results", "quarantine.rows", "quality.results", "ops.acceptances", "ops.drift",
           "shop.customers"]  # fmt: skip
 
 

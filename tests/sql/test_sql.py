@@ -19,7 +19,7 @@ from tests import frames
 
 HOME = Path(__file__).parent
 CASES = sorted(HOME.glob("*/*/*.yaml"))
-POSTGRES_STAGES = ("extract", "publish", "privacy")
+POSTGRES_STAGES = ("extract", "publish", "privacy", "runs")
 DUCKDB_STAGES = (
     "aggregates", "features", "consent", "performance", "recommend", "movement", "strategy", "published", "evaluate",
 )  # fmt: skip
@@ -143,7 +143,9 @@ def test_every_statement_has_a_case():
     }
     covered = {"/".join(path.parts[-3:-1]) for path in CASES}
     of_tables = {
-        f"{stage}/{name}" for stage in ("publish", "movement", "privacy") for name in ("schema", "comments", "grants")
+        f"{stage}/{name}"
+        for stage in ("publish", "movement", "privacy", "runs")
+        for name in ("schema", "comments", "grants")
     }
     of_tables |= {"performance/performance", "movement/expired"}  # the latter: tests/segmentation/test_movement.py
     assert statements - of_tables == covered - of_tables

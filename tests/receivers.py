@@ -1,0 +1,93 @@
+"""Servers on loopback that keep what they are sent: mail, HTTP posts, datagrams."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from aiosmtpd.controller import Controller
+
+from local.processes import free_port
+
+PATIENCE_SECONDS = 60
+
+
+class Received(list):
+    """What came so far."""
+
+    def wait(self, look, seconds=PATIENCE_SECONDS):
+        """The first of it that `look` says yes to; waits for it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for each in list(self):
+                if look(each):
+                    return each
+            time.sleep(0.1)
+        raise AssertionError(f"it did not come; these did: {list(self)}")
+
+
+@contextmanager
+def mail():
+    """A mail server without TLS; yields its port and the messages."""
+    received = Received()
+
+    class Handler:
+        async def handle_DATA(self, server, session, envelope):
+            received.append(message_from_bytes(envelope.content, policy=policy.default))
+            return "250 OK"
+
+    controller = Controller(Handler(), hostname="127.0.0.1", port=free_port(None))
+    controller.start()
+    try:
+        yield controller.port, received
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def web(status=200, delay_seconds=0):
+    """A receiver of posts that answers `status`; yields its port and the bodies with their path, as `(path, body)`."""
+    received = Received()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((self.path, json.loads(body)))
+            time.sleep(delay_seconds)
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port, received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def datagrams():
+    """A UDP listener; yields its port and the lines that came."""
+    received = Received()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 0))
+
+    def listen():
+        while data := listener.recv(65_535):
+            received.extend(data.decode().splitlines())
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], received
+    finally:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", listener.getsockname())
+        listener.close()
