@@ -1,4 +1,4 @@
-"""The MLflow server of a deployment, started by its own script: who is let in, and what the registry makes of a refusal."""
+"""The MLflow server of a deployment, by its own script: who is let in, and what the registry makes of a refusal."""
 
 import datetime as dt
 import os
@@ -16,6 +16,8 @@ from segmentation_airflow import stores
 from tests.conftest import REPOSITORY
 from tests.segmentation.test_registry import JUNE, MODEL, train
 
+# skops walks through every loaded module, Airflow's announce what has moved.
+pytestmark = pytest.mark.filterwarnings("ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning")
 ADMIN, PIPELINE = ("admin", "a-password-of-the-admin"), ("pipeline", "a-password-of-the-pipeline")
 SCRIPTS = REPOSITORY / "deploy" / "mlflow"
 
@@ -121,7 +123,12 @@ def test_training_and_promotion_work_with_the_login_of_the_connection(registry):
 def test_a_lack_of_rights_is_not_taken_for_a_missing_model(server, registry):
     """Otherwise a training would believe to be the first."""
     post(server, "registered-models/create", ADMIN, name="secret").raise_for_status()
-    denied = {"username": "pipeline", "resource_type": "registered_model", "resource_id": "secret", "permission": "DENY"}
+    denied = {
+        "username": "pipeline",
+        "resource_type": "registered_model",
+        "resource_id": "secret",
+        "permission": "DENY",
+    }
     grant = f"{server}/api/3.0/mlflow/users/permissions/grant"
     requests.post(grant, json=denied, auth=ADMIN, timeout=30).raise_for_status()
     with pytest.raises(Exception, match=r"(?i)permission denied"):
