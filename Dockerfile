@@ -17,7 +17,9 @@ RUN --mount=type=cache,target=/root/.cache \
 RUN useradd --uid 50000 --gid 0 --create-home airflow \
     && mkdir -p /opt/airflow/logs /lake /mlflow \
     && echo '# All settings come from the environment.' > /opt/airflow/airflow.cfg \
-    && chown -R airflow:0 /opt/airflow /lake /mlflow
+    && chown -R airflow:0 /opt/airflow /lake /mlflow \
+    # the official Helm chart's probes call this
+    && printf '#!/bin/sh\nexec "$@"\n' > /entrypoint && chmod 755 /entrypoint
 
 COPY deploy/airflow deploy/mlflow /opt/fenqun/deploy/
 COPY plugins /opt/fenqun/plugins
