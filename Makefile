@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer why psql warehouse-url test lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer compose-smoke why psql warehouse-url test lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -65,6 +65,9 @@ psql: installed  ## a prompt in the warehouse; ARGS='-c "select 1"' for one stat
 
 warehouse-url: installed  ## print the warehouse's URL, and nothing else
 	@$(LOCAL) warehouse-url
+
+compose-smoke: ready  ## try the deployment of docker-compose.yaml for real; needs Docker; ARGS=--celery for two workers
+	@$(subst -m local,-m local.compose_smoke,$(LOCAL)) $(ARGS)
 
 test: dev-ready  ## all tests
 	.venv/bin/python -m pytest

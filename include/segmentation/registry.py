@@ -268,7 +268,18 @@ class Registry:
             # A missing alias is INVALID_PARAMETER_VALUE, a missing model RESOURCE_DOES_NOT_EXIST.
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
                 return None
+            # A server with logins says the same of a missing model as of one that may not be read.
+            if error.error_code == "PERMISSION_DENIED" and self._is_missing(model):
+                return None
             raise
+
+    def _is_missing(self, model: str) -> bool:
+        """Whether there is no such model; MLflow tells that apart from a lack of rights only here."""
+        try:
+            self._client.get_registered_model(model)
+        except MlflowException as error:
+            return error.error_code == "RESOURCE_DOES_NOT_EXIST"
+        return False
 
     def _promoted(self, model: str) -> Sequence[Version]:
         return [version for version in self._versions(model) if version.tags.get("promoted") == "true"]

@@ -13,7 +13,8 @@ MLFLOW = "mlflow"
 def stores():
     """Where this run reads and writes: connections `shop_warehouse`, `marketing` and `mlflow`, and `LAKE_URI`.
 
-    `shop_warehouse` may be any database with a DB-API hook; the others are Postgres and an HTTP address.
+    `shop_warehouse` may be any database with a DB-API hook; the others are Postgres and an HTTP address. A login in
+    `mlflow` becomes MLflow's own variables, MLFLOW_TRACKING_USERNAME and _PASSWORD, of this process.
 
     :raises AirflowNotFoundException: a connection does not exist.
     :raises KeyError: `LAKE_URI` is not set.
@@ -23,6 +24,9 @@ def stores():
     from segmentation.settings import Stores
 
     mlflow = Connection.get(MLFLOW)
+    if mlflow.login:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = mlflow.login
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = mlflow.password or ""
     warehouse = Connection.get(WAREHOUSE)
     return Stores(
         # Postgres is read by COPY; any other database that Airflow has a DB-API hook for, by that hook.

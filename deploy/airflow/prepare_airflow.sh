@@ -1,0 +1,6 @@
+#!/bin/sh
+# Airflow's tables, made or upgraded, and its first user. Run at every start; a user that is there stays as it is.
+set -eu
+airflow db migrate
+airflow users create --role Admin --username "$AIRFLOW_ADMIN_USER" --password "$AIRFLOW_ADMIN_PASSWORD" \
+    --email "$AIRFLOW_ADMIN_EMAIL" --firstname Airflow --lastname Admin
