@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from segmentation.errors import FinalError
+from segmentation_airflow.timetables import WhenAsked
 
 
-def schedule(variable: str, default: str) -> str | None:
-    """A DAG's cron schedule from the environment; set but empty means: only when asked."""
-    return os.environ.get(variable, default).strip() or None
+def schedule(variable: str, default: str) -> str | WhenAsked:
+    """A DAG's cron schedule from the environment; set but empty means: only when asked, for a day or a back-fill of
+    the default's days, each at 00:00 UTC."""
+    days = default.split()[-1]
+    return os.environ.get(variable, default).strip() or WhenAsked(f"0 0 * * {days}", timezone="UTC")
 
 
 DAILY = schedule("SEGMENTATION_DAILY_SCHEDULE", "0 5 * * *")

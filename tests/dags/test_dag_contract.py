@@ -83,14 +83,14 @@ bag = DagBag(sys.argv[1])
 dags = {}
 for dag in bag.dags.values():
     dags[dag.dag_id] = {
-        "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags), "schedule": dag.schedule,
+        "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags), "schedule": dag.schedule and str(getattr(dag.schedule, "summary", dag.schedule)),
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "start": str(dag.start_date),
         "tasks": {
             t.task_id: {
                 "down": sorted(t.downstream_task_ids), "retries": t.retries, "owner": t.owner,
                 "timeout": t.execution_timeout.total_seconds(),
                 "rules": [str(r.exception) for r in t.retry_policy.rules],
-                "outlets": [a.name for a in t.outlets],
+                "outlets": [a.name for a in t.outlets], "pool": t.pool,
             }
             for t in dag.tasks
         },
@@ -178,6 +178,21 @@ def test_every_task_is_retried_bounded_and_owned_and_bad_data_is_not_retried(dag
         assert "segmentation.errors.FinalError" in facts["rules"][0], task
 
 
+def test_tasks_that_read_the_shop_s_warehouse_share_a_pool_that_deployments_are_given(parsed):
+    pools = {
+        (dag_id, task): facts["pool"]
+        for dag_id, dag in parsed["dags"].items()
+        for task, facts in dag["tasks"].items()
+        if facts["pool"] != "default_pool"
+    }
+    readers = [
+        "classify_products_weekly", "evaluate_campaigns_daily", "segment_customers_daily", "train_models_weekly",
+    ]  # fmt: skip
+    assert pools == {(dag_id, "extract"): "shop_warehouse" for dag_id in readers}
+    given = json.loads((ROOT / "plugins" / "segmentation_airflow" / "pools.json").read_text(encoding="utf-8"))
+    assert given["shop_warehouse"]["slots"] >= 1
+
+
 def test_what_is_written_for_others_is_announced(parsed):
     announced = {
         (dag_id, task): facts["outlets"]
@@ -217,7 +232,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     )
     assert changed["dags"]["evaluate_campaigns_daily"]["schedule"] == "0 9 * * *"
     assert changed["dags"]["segment_customers_daily"]["schedule"] == "30 6 * * *"
-    assert changed["dags"]["train_models_weekly"]["schedule"] is None
+    assert changed["dags"]["train_models_weekly"]["schedule"] == "when asked"
 
 
 def test_dag_files_are_short_and_hold_no_logic():
