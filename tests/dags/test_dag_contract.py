@@ -83,7 +83,8 @@ bag = DagBag(sys.argv[1])
 dags = {}
 for dag in bag.dags.values():
     dags[dag.dag_id] = {
-        "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags), "schedule": dag.schedule and str(getattr(dag.schedule, "summary", dag.schedule)),
+        "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags),
+        "schedule": dag.schedule and str(getattr(dag.schedule, "summary", dag.schedule)),
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "start": str(dag.start_date),
         "tasks": {
             t.task_id: {
