@@ -2,8 +2,10 @@
 
 import datetime as dt
 import logging
+import re
 import threading
 import time
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -126,6 +128,19 @@ def test_every_stage_that_writes_a_day_takes_its_turn(stores, stage, arguments, 
     holder.close()
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_the_locks_in_the_backup_s_recipe_are_those_of_the_standstill(stores):
+    """Taken by hand as docs/backup.md has it, in its order."""
+    recipe = (Path(__file__).parents[2] / "docs" / "backup.md").read_text(encoding="utf-8")
+    by_hand = [int(number) for number in re.findall(r"select pg_advisory_lock\((-?\d+)\)", recipe)]
+    held = (
+        "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and granted "
+        "and objsubid = 1 and database = (select oid from pg_database where datname = current_database())"
+    )
+    with standstill(stores) as (connection, _):
+        assert {number for (number,) in warehouse.fetch(connection, held)} == set(by_hand)
+    assert len(by_hand) == 3
 
 
 def test_a_standstill_waits_for_who_is_writing_and_others_wait_for_it(stores):
