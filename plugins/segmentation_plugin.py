@@ -1,6 +1,7 @@
-"""Registers what the project adds to Airflow: a timetable, and pages: the Segments, the Data Docs of a run and of all days."""
+"""Registers what the project adds to Airflow: a timetable, and pages: the Segments, Data Docs of a run and of all days."""
 
 from airflow.plugins_manager import AirflowPlugin
+
 from segmentation_airflow.timetables import WhenAsked
 
 
