@@ -1,4 +1,4 @@
-"""Registers what the project adds to Airflow: a timetable, and pages: the Segments, Data Docs of a run and of all days."""
+"""Registers what the project adds to Airflow: a timetable, and pages: Segments, Data Docs of a run and of all days."""
 
 from airflow.plugins_manager import AirflowPlugin
 

@@ -126,7 +126,8 @@ def test_every_stage_that_writes_a_day_takes_its_turn(stores, stage, arguments, 
     assert f"another run is at {table} of {DAY}" in caplog.text
     assert not errors
     holder.close()
-    thread.join(60)
+    wait_for(lambda: waiting(stores) == 0)
+    thread.join(300)  # it may first have to make MLflow's tables
     assert not thread.is_alive()
 
 
