@@ -54,6 +54,7 @@ def backup(stack: Stack, to: str | None = None, keep: int | None = None, say: Sa
     :param keep: so many backups stay, the youngest; None: all.
     :raises StackError: the stack is down, or a program of PostgreSQL's fails; no backup is left.
     """
+    from segmentation import warehouse
     from segmentation.settings import Stores
     from segmentation.standstill import standstill
 
@@ -63,12 +64,15 @@ def backup(stack: Stack, to: str | None = None, keep: int | None = None, say: Sa
     unfinished = target.with_name(target.name + _UNFINISHED)
     unfinished.mkdir(parents=True, mode=0o700)
     secrets = State.load(stack.folders.state).secrets
-    stores = Stores(addresses.warehouse, addresses.warehouse, str(stack.folders.lake), addresses.mlflow)
+    # As the pipeline: schemas that are not there yet become its own
+    stores = Stores(addresses.marketing, addresses.marketing, str(stack.folders.lake), addresses.mlflow)
     begun = time.monotonic()
     try:
         say("Waiting until no stage is writing; those that come later wait for this backup.")
-        with standstill(stores) as (connection, snapshot):
+        with standstill(stores) as snapshot, warehouse.connect(addresses.warehouse) as connection:
             waited, held = time.monotonic() - begun, time.monotonic()
+            warehouse.execute(connection, "set transaction isolation level repeatable read")
+            warehouse.execute(connection, "set transaction snapshot :name", {"name": snapshot})
             told = tell(connection)
             dump(stack.postgres, "warehouse", unfinished, snapshot)
             _copy_tree(stack.folders.lake, unfinished / "lake")

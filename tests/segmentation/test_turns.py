@@ -139,7 +139,7 @@ def test_the_locks_in_the_backup_s_recipe_are_those_of_the_standstill(stores):
         "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and granted "
         "and objsubid = 1 and database = (select oid from pg_database where datname = current_database())"
     )
-    with standstill(stores) as (connection, _):
+    with standstill(stores), warehouse.connect(stores.marketing) as connection:
         assert {number for (number,) in warehouse.fetch(connection, held)} == set(by_hand)
     assert len(by_hand) == 3
 
@@ -148,9 +148,10 @@ def test_a_standstill_waits_for_who_is_writing_and_others_wait_for_it(stores):
     stage, still, end = Stage(), threading.Event(), threading.Event()
 
     def stand():
-        with standstill(stores) as (connection, snapshot):
+        with standstill(stores) as snapshot, warehouse.connect(stores.marketing) as connection:
+            warehouse.execute(connection, "set transaction isolation level repeatable read")
+            warehouse.execute(connection, "set transaction snapshot :name", {"name": snapshot})
             assert warehouse.fetch(connection, "select 1") == [(1,)]
-            assert snapshot
             still.set()
             assert end.wait(30)
 
