@@ -51,10 +51,10 @@ def restore(stack: Stack, folder: str, *, force: bool = False, say: Say = print)
         _database(stack, source, name)
         say(f"  database {name} is back ({time.monotonic() - begun:.1f} s)")
     _check(stack, manifest["told"])
-    stack.folders.restoring.unlink()
-    addresses = stack.up(say)
+    addresses = stack.up(say, is_restoring=True)
     say(f"  rows, snapshot, feed and models are those of the backup ({time.monotonic() - begun:.1f} s)")
     _erase_again(stack, addresses, source, say)
+    stack.folders.restoring.unlink()
     say(f"Restored, as of {manifest['made_at'][:19]} UTC, in {time.monotonic() - begun:.1f} s.")
 
 

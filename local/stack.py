@@ -64,13 +64,13 @@ class Stack:
         self.dags = dags or REPOSITORY / "dags"
         self.postgres = self.folders.postgres()
 
-    def up(self, say: Say = print) -> Addresses:
+    def up(self, say: Say = print, *, is_restoring: bool = False) -> Addresses:
         """Start whatever does not run or does not answer, and wait until all of it is healthy.
 
         :raises StackError: a component does not start; its log's last lines are in the message.
         """
         with self.folders.locked(say):
-            if self.folders.restoring.exists():
+            if self.folders.restoring.exists() and not is_restoring:
                 source = self.folders.restoring.read_text().strip()
                 raise StackError(f"A restore was cut short: `make restore BACKUP={source}` goes on with it.")
             self.folders.create()
