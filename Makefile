@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run rollback rollback-model strategies export-customer erase-customer compose-smoke why psql warehouse-url test lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke why psql warehouse-url test lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -15,6 +15,12 @@ override export SEED := $(value SEED)
 override export MODEL := $(value MODEL)
 override export VERSION := $(value VERSION)
 override export ID := $(value ID)
+override export FROM := $(value FROM)
+override export TO := $(value TO)
+override export REPROCESS := $(value REPROCESS)
+override export BACKUP := $(value BACKUP)
+override export KEEP := $(value KEEP)
+override export FORCE := $(value FORCE)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -41,6 +47,15 @@ simulate: ready  ## let the simulated shop grow: [DAYS=1]; or make a new one: CU
 
 run: installed  ## run a DAG for a day and follow it: DAG=<dag_id> DAY=<yyyy-mm-dd> [CONF=<json>]
 	@$(LOCAL) run --dag="$$DAG" --day="$$DAY" --conf="$$CONF"
+
+backfill: installed  ## run a DAG for every day of a time, in order: FROM=<day> TO=<day> [DAG=<dag_id>] [REPROCESS=failed]
+	@$(LOCAL) backfill --dag="$$DAG" --first="$$FROM" --last="$$TO" --again="$$REPROCESS"
+
+backup: installed  ## write all that is kept to a folder, while runs go on: [TO=<folder>] [KEEP=<n>]
+	@$(LOCAL) backup --to="$$TO" --keep="$$KEEP"
+
+restore: ready  ## put a backup back: BACKUP=<folder> [FORCE=1 replaces what is there]
+	@$(LOCAL) restore --backup="$$BACKUP" --force="$$FORCE"
 
 rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
 	@$(LOCAL) rollback --snapshot="$$SNAPSHOT"

@@ -91,6 +91,30 @@ def run(options: argparse.Namespace) -> None:
     run_dag(Airflow(addresses.airflow, addresses.admin_password), options.dag, options.day, options.conf)
 
 
+def backfill(options: argparse.Namespace) -> None:
+    from local.airflow_api import Airflow
+    from local.backfill import backfill as run_days
+    from local.stack import Stack
+
+    addresses = Stack().addresses()
+    airflow = Airflow(addresses.airflow, addresses.admin_password)
+    run_days(airflow, options.dag or "segment_customers_daily", options.first, options.last, options.again or "failed")
+
+
+def backup(options: argparse.Namespace) -> None:
+    from local.backup import backup as write
+    from local.stack import Stack
+
+    write(Stack(), options.to, options.keep)
+
+
+def restore(options: argparse.Namespace) -> None:
+    from local.restore import restore as read
+    from local.stack import Stack
+
+    read(Stack(), options.backup, force=bool(options.force))
+
+
 def rollback(options: argparse.Namespace) -> None:
     from local.airflow_api import Airflow
     from local.runs import roll_back_segments
@@ -204,16 +228,38 @@ def a_number(text: str) -> int:
     return int(text)
 
 
-def a_day(text: str) -> date:
+def a_day(text: str, name: str = "DAY") -> date:
     """Argument type: a date as yyyy-mm-dd."""
     if not text:
-        raise argparse.ArgumentTypeError("DAY is missing: make run DAG=<dag_id> DAY=<yyyy-mm-dd>")
+        asked = "make run DAG=<dag_id> DAY=<yyyy-mm-dd>" if name == "DAY" else "make backfill FROM=<day> TO=<day>"
+        raise argparse.ArgumentTypeError(f"{name} is missing: {asked}")
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             raise ValueError
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"DAY must be a date as yyyy-mm-dd, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"{name} must be a date as yyyy-mm-dd, not {text!r}") from None
+
+
+def a_reprocess(text: str) -> str:
+    """Argument type: which days that were run before a back-fill runs again."""
+    if text not in ("", "none", "failed", "completed"):
+        raise argparse.ArgumentTypeError(f"REPROCESS must be none, failed or completed, not {text!r}")
+    return text
+
+
+def a_count(text: str) -> int | None:
+    """Argument type: how many backups to keep; nothing stands for all."""
+    if text and not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise argparse.ArgumentTypeError(f"KEEP must be a number from 1 on, not {text!r}")
+    return int(text) if text else None
+
+
+def a_folder(text: str) -> str:
+    """Argument type: where a backup lies."""
+    if not text:
+        raise argparse.ArgumentTypeError("BACKUP is missing: make restore BACKUP=<folder>")
+    return text
 
 
 def a_conf(text: str) -> dict[str, Any]:
@@ -273,6 +319,20 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--dag", type=a_dag_id, required=True)
     part.add_argument("--day", type=a_day, required=True)
     part.set_defaults(command=why)
+    part = commands.add_parser("backfill")
+    part.add_argument("--dag", type=lambda text: a_dag_id(text) if text else text)
+    part.add_argument("--first", type=lambda text: a_day(text, "FROM"), required=True)
+    part.add_argument("--last", type=lambda text: a_day(text, "TO"), required=True)
+    part.add_argument("--again", type=a_reprocess)
+    part.set_defaults(command=backfill)
+    part = commands.add_parser("backup")
+    part.add_argument("--to")
+    part.add_argument("--keep", type=a_count)
+    part.set_defaults(command=backup)
+    part = commands.add_parser("restore")
+    part.add_argument("--backup", type=a_folder, required=True)
+    part.add_argument("--force")
+    part.set_defaults(command=restore)
     part = commands.add_parser("rollback")
     part.add_argument("--snapshot", type=a_snapshot, required=True)
     part.set_defaults(command=rollback)

@@ -140,7 +140,7 @@ def start(airflow: Airflow, dag_id: str, day: date, conf: Mapping[str, Any], say
     A run of that day that is still going is returned as it is; one that has ended is repeated from its first task.
     :raises AirflowError: no such DAG, its file cannot be imported, or a run of that day with another `conf` is going.
     """
-    _wait_for_dag(airflow, dag_id, say)
+    wait_for_dag(airflow, dag_id, say)
     logical_date = datetime(day.year, day.month, day.day, tzinfo=UTC).isoformat().replace("+00:00", "Z")
     path = f"/dags/{dag_id}/dagRuns"
     found = airflow.pages(path, "dag_runs", logical_date_gte=logical_date, logical_date_lte=logical_date)
@@ -175,9 +175,17 @@ def request(airflow: Airflow, dag_id: str, conf: Mapping[str, Any], say: Say = p
 
     :raises AirflowError: no such DAG, its file cannot be imported, or `conf` is not what its parameters allow.
     """
-    _wait_for_dag(airflow, dag_id, say)
+    wait_for_dag(airflow, dag_id, say)
     made = airflow.send("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf)})
     return Run(dag_id, made["dag_run_id"], None)
+
+
+def add_pools(airflow: Airflow, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give Airflow the pools that it lacks, as `airflow pools import` has them; one that is there keeps its slots."""
+    known = {pool["name"] for pool in airflow.pages("/pools", "pools")}
+    for name, pool in wanted.items():
+        if name not in known:
+            airflow.send("POST", "/pools", {"name": name, **pool})
 
 
 def returned(airflow: Airflow, run: Run, task_id: str) -> Any:
@@ -186,7 +194,7 @@ def returned(airflow: Airflow, run: Run, task_id: str) -> Any:
     return (airflow.get(path, deserialize=True) or {}).get("value")
 
 
-def _wait_for_dag(airflow: Airflow, dag_id: str, say: Say) -> None:
+def wait_for_dag(airflow: Airflow, dag_id: str, say: Say) -> None:
     """Until Airflow has read the DAG's file as it is now; a paused DAG is resumed, as its runs would wait for ever."""
     begun = time.monotonic()
     asked_again = False

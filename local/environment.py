@@ -72,6 +72,7 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         "AIRFLOW_CONN_MLFLOW": f"http://127.0.0.1:{state.ports['mlflow']}",
         "AIRFLOW_CONN_HOLDOUT_KEY": f"generic://:{state.secrets.holdout}@",
         "LAKE_URI": str(folders.lake),
+        "SEGMENTATION_ERASURE_LEDGER": str(folders.erased),
         # The practice shop's history lies in the past: a DAG runs when it is asked to, not by the clock.
         "SEGMENTATION_DAILY_SCHEDULE": "",
         "SEGMENTATION_WEEKLY_SCHEDULE": "",

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local import components, database, environment
+from local.airflow_api import Airflow, add_pools
 from local.components import Component, Health
 from local.errors import StackError
 from local.files import write_private
@@ -27,6 +28,7 @@ PATIENCE_WITH_FOUND_SECONDS = 30  # a component found running gets so long to an
 STOP_PATIENCE_SECONDS = 15  # the scheduler waits for running tasks; Airflow tries those again that are cut short
 
 POLL_SECONDS = 0.25
+POOLS = REPOSITORY / "plugins" / "segmentation_airflow" / "pools.json"
 
 Say = Callable[[str], None]
 
@@ -62,12 +64,15 @@ class Stack:
         self.dags = dags or REPOSITORY / "dags"
         self.postgres = self.folders.postgres()
 
-    def up(self, say: Say = print) -> Addresses:
+    def up(self, say: Say = print, *, is_restoring: bool = False) -> Addresses:
         """Start whatever does not run or does not answer, and wait until all of it is healthy.
 
         :raises StackError: a component does not start; its log's last lines are in the message.
         """
         with self.folders.locked(say):
+            if self.folders.restoring.exists() and not is_restoring:
+                source = self.folders.restoring.read_text().strip()
+                raise StackError(f"A restore was cut short: `make restore BACKUP={source}` goes on with it.")
             self.folders.create()
             state = State.load(self.folders.state)
             self._start_postgres(state, say)
@@ -83,7 +88,9 @@ class Stack:
             for name in components.AIRFLOW_COMPONENTS:
                 self._start(wanted[name], state)
             self._wait_until_healthy(wanted, found, state, say)
-        return self.addresses()
+            addresses = self.addresses()
+            add_pools(Airflow(addresses.airflow, addresses.admin_password), json.loads(POOLS.read_text("utf-8")))
+        return addresses
 
     def down(self, say: Say = print) -> None:
         """Stop every component and the database; what is not running is no error."""

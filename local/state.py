@@ -56,6 +56,20 @@ class Folders:
         return self.home / "lake"
 
     @property
+    def backups(self) -> Path:
+        return self.home / "backups"
+
+    @property
+    def erased(self) -> Path:
+        """The ledger of erasures, which no restore overwrites."""
+        return self.backups / "erased"
+
+    @property
+    def restoring(self) -> Path:
+        """There while a restore is under way; it holds the backup's folder."""
+        return self.home / "restoring"
+
+    @property
     def state(self) -> Path:
         return self.home / "state.json"
 

@@ -1,6 +1,8 @@
-"""Registers what the project adds to Airflow's own pages: the Segments, and the Data Docs of a run and of all days."""
+"""Registers what the project adds to Airflow: a timetable, and pages: Segments, Data Docs of a run and of all days."""
 
 from airflow.plugins_manager import AirflowPlugin
+
+from segmentation_airflow.timetables import WhenAsked
 
 
 async def pages(scope, receive, send):
@@ -14,6 +16,7 @@ class SegmentationPlugin(AirflowPlugin):
     """See https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/plugins.html."""
 
     name = "segmentation"
+    timetables = [WhenAsked]  # noqa: RUF012 - so wanted
     fastapi_apps = [{"app": pages, "url_prefix": "/segmentation", "name": "Segmentation"}]  # noqa: RUF012 - so wanted
     external_views = [  # noqa: RUF012 - so wanted
         {  # without a `url_route` it is a link: in the frame that this would make, links to MLflow lead nowhere

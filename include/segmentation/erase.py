@@ -4,8 +4,9 @@ erase: a person is forgotten, in every version, everywhere, and does not come ba
 Taken out of the lake (the history's files, features, scores, training sets, exports, Data Docs), of the database
 (snapshots, history, feed, quarantine, the gates' examples), of what runs have left in MLflow and of Airflow's logs; the
 feed keeps a tombstone. The proof is a scan of all of it. The raw gate lets in no more what the source still has of
-them. What is not reached: the shop's own warehouse, backups, copies that clients have made, and what a model has learnt
-from many, until it is trained anew.
+them. What is not reached: the shop's own warehouse, backups (a
+restore erases again: see `erasure_ledger`), copies that clients have made, and what a model has learnt from many, until
+it is trained anew.
 """
 
 import logging
@@ -18,6 +19,7 @@ from typing import Any
 from segmentation import (
     erase_lake,
     erase_marketing,
+    erasure_ledger,
     erasure_scan,
     erasures,
     history,
@@ -58,6 +60,7 @@ def erase_customers(
     asked = _checked({*customers, *erasures.requested(stores)})
     if not asked:
         return {"persons": 0, "removed": {}, "looked_at": {}, "tombstones": 0}
+    erasure_ledger.note(stores, asked)
     erasures.begin(stores, asked, run_id)
     log.info("waiting for the stages that are writing rows of persons")
     with (

@@ -7,6 +7,7 @@ the schema is for the pipeline's own login.
 """
 
 import contextlib
+import datetime as dt
 import functools
 import hashlib
 import inspect
@@ -174,6 +175,30 @@ def hashed(stores: Stores, customer_id: str) -> str:
     ensure_schema(stores.marketing)
     with warehouse.connect(stores.marketing) as connection:
         return _digests(connection, [customer_id])[0]
+
+
+def hashes(stores: Stores, customers: Sequence[str]) -> tuple[str, list[str]]:
+    """The salt, and the pseudonyms of persons in their order."""
+    ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing) as connection:
+        return _salt(connection), _digests(connection, customers)
+
+
+def finished(stores: Stores) -> dict[str, dt.datetime]:
+    """The pseudonyms of who was erased and found nowhere any more, and when that was, the last time."""
+    with warehouse.connect(stores.marketing) as connection:
+        return dict(
+            warehouse.fetch(
+                connection,
+                "select id_hash, max(finished_at) from privacy.erasures where finished_at is not null group by id_hash",
+            )
+        )
+
+
+def keep_out_hashes(stores: Stores, digests: Sequence[str]) -> None:
+    """Lets in no more rows of persons of whom only the pseudonym is known."""
+    with warehouse.connect(stores.marketing) as connection:
+        _keep_out(connection, tables.CUSTOMERS, digests)
 
 
 def _keep_out(connection, entity: tables.Entity, digests: Sequence[str]) -> None:

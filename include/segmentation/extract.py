@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import conversion, deletions, erasures, history, lake, settings, sql, tables, warehouse
+from segmentation import conversion, deletions, erasures, history, lake, settings, sql, tables, turns, warehouse
 from segmentation.errors import FinalError
 from segmentation.extract_window import Window
 from segmentation.settings import Stores
@@ -24,6 +24,7 @@ class ContractError(FinalError):
     """The extract's SELECT does not return what the source contract asks for."""
 
 
+@turns.takes_turns(lambda told: [tables.ENTITIES[told["name"]].staged])
 @erasures.holds_off_erasure
 def extract_entity(name: str, day: dt.date, stores: Stores, window: Window | None = None) -> dict[str, Any]:
     """Stages what an entity has brought: since its watermark, or in a window that is asked for.

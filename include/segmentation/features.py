@@ -25,6 +25,7 @@ from segmentation import (
     settings,
     sql,
     tables,
+    turns,
 )
 from segmentation.errors import FinalError
 from segmentation.purchase_model import PurchaseModel
@@ -67,6 +68,7 @@ class Snapshot:
         return partial(_finished, model=self.model if isinstance(self.model, PurchaseModel) else None)
 
 
+@turns.takes_turns(tables.CUSTOMER_FEATURES)
 @erasures.holds_off_erasure
 def build_features(day: dt.date, stores: Stores) -> int:
     """Writes `feat.customer_daily` of one day from what that day knew, and beside it the dictionary of its columns.
@@ -84,6 +86,7 @@ def build_features(day: dt.date, stores: Stores) -> int:
     return rows
 
 
+@turns.takes_turns(tables.TRAINING_EXAMPLES)
 @erasures.holds_off_erasure
 def build_training_examples(day: dt.date, stores: Stores, config: settings.Training | None = None) -> dict[str, int]:
     """Writes `feat.training_examples` of one day: the features at that day and at past cutoffs, with their outcomes.

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from segmentation import engine, erasures, lake, product_candidates, rank_weights, settings, tables
+from segmentation import engine, erasures, lake, product_candidates, rank_weights, settings, tables, turns
 from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
 
 
+@turns.takes_turns(tables.RECOMMENDATIONS)
 @erasures.holds_off_erasure
 def recommend_products(day: dt.date, stores: Stores) -> dict[str, Any]:
     """Writes `score.recommendations_daily` of one day: a row per row of that day's `feat.customer_daily` for whom there

@@ -11,11 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from segmentation import engine, erasures, lake, scoring, settings, tables
+from segmentation import engine, erasures, lake, scoring, settings, tables, turns
 from segmentation.registry import Registry
 from segmentation.settings import Stores
 
 
+@turns.takes_turns(tables.CUSTOMER_SCORES)
 @erasures.holds_off_erasure
 def score_customers(day: dt.date, scored_at: dt.datetime, stores: Stores) -> dict[str, Any]:
     """Writes `score.customer_daily` of one day: one row per row of that day's `feat.customer_daily`.

@@ -27,6 +27,7 @@ from segmentation import (
     strategy_columns,
     strategy_file,
     tables,
+    turns,
 )
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
@@ -43,6 +44,7 @@ class WeakKeyError(FinalError):
     """The key of the control groups is so short that it could be guessed."""
 
 
+@turns.takes_turns(tables.STRATEGIES)
 @erasures.holds_off_erasure
 def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strategy_file.CONFIG) -> dict[str, Any]:
     """Writes `score.strategy_daily` of one day: one row per row of that day's `score.customer_daily`.

@@ -31,6 +31,7 @@ from segmentation import (
     settings,
     suites,
     tables,
+    turns,
     verdict,
 )
 from segmentation.errors import FinalError
@@ -57,6 +58,7 @@ class _Judged:
     verdict: Verdict
 
 
+@turns.takes_turns(lambda _: [entity.staged for entity in tables.ENTITIES.values()])
 @erasures.holds_off_erasure
 def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_reload: bool = False) -> dict[str, Any]:
     """Judges what was staged for a day, and accepts what is good of it, all entities at once.
@@ -88,6 +90,7 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
     return {"batch": batch, "tables": {each.verdict.table: _summary(each) for each in judged.values()}}
 
 
+@turns.takes_turns(lambda told: [told["table"]])
 @erasures.holds_off_erasure
 def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None = None) -> dict[str, Any]:
     """Checks one table's day against its suite.

@@ -15,11 +15,14 @@ from airflow.sdk import (
 from segmentation.errors import FinalError
 from segmentation_airflow import run_log
 from segmentation_airflow.alerts import Alert
+from segmentation_airflow.timetables import WhenAsked
 
 
-def schedule(variable: str, default: str) -> str | None:
-    """A DAG's cron schedule from the environment; set but empty means: only when asked."""
-    return os.environ.get(variable, default).strip() or None
+def schedule(variable: str, default: str) -> str | WhenAsked:
+    """A DAG's cron schedule from the environment; set but empty means: only when asked, for a day or a back-fill of
+    the default's days, each at 00:00 UTC."""
+    days = default.split()[-1]
+    return os.environ.get(variable, default).strip() or WhenAsked(f"0 0 * * {days}", timezone="UTC")
 
 
 def deadline(variable: str, minutes: str) -> DeadlineAlert | None:

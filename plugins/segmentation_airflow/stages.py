@@ -32,6 +32,7 @@ RELOAD = {
     "reload_since": Param(None, **_TIME, description="load again what was updated at or after this time"),
     "reload_until": Param(None, **_TIME, description="load again what was updated before this time"),
 }
+SHOP_WAREHOUSE = "shop_warehouse"  # a pool of Airflow's, see pools.json: so many tasks read the warehouse at once
 _IS_RELOAD = "{{ params.reload_since or params.reload_until or '' }}"
 
 
@@ -46,7 +47,7 @@ def as_time(text: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-@task(map_index_template="{{ task.op_kwargs['entity'] }}")
+@task(map_index_template="{{ task.op_kwargs['entity'] }}", pool=SHOP_WAREHOUSE)
 def extract(entity: str, day: str, since: str, until: str) -> dict:
     """One entity from the warehouse to the lake; returns how many rows it brought."""
     from segmentation import extract

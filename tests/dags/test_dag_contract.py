@@ -84,8 +84,9 @@ bag = DagBag(sys.argv[1])
 dags = {}
 for dag in bag.dags.values():
     dags[dag.dag_id] = {
-        "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags), "schedule": dag.schedule,
+        "file": dag.fileloc, "doc": dag.doc_md or "", "tags": sorted(dag.tags),
         "deadlines": [d.interval.total_seconds() for d in dag.deadline or []],
+        "schedule": dag.schedule and str(getattr(dag.schedule, "summary", dag.schedule)),
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "start": str(dag.start_date),
         "tasks": {
             t.task_id: {
@@ -96,7 +97,7 @@ for dag in bag.dags.values():
                 "records": [getattr(c, "__name__", "") for kind in ("failure", "success", "retry", "skipped")
                             for c in getattr(t, f"on_{kind}_callback")],
                 "rules": [str(r.exception) for r in t.retry_policy.rules],
-                "outlets": [a.name for a in t.outlets],
+                "outlets": [a.name for a in t.outlets], "pool": t.pool,
             }
             for t in dag.tasks
         },
@@ -230,6 +231,21 @@ def test_the_tasks_that_have_something_to_tell_and_the_lineage_are_of_tasks_that
     assert {task for task in tasks if notices.has_any(task)} == {"validate_raw", "promote", "drift", "retrain"}
 
 
+def test_tasks_that_read_the_shop_s_warehouse_share_a_pool_that_deployments_are_given(parsed):
+    pools = {
+        (dag_id, task): facts["pool"]
+        for dag_id, dag in parsed["dags"].items()
+        for task, facts in dag["tasks"].items()
+        if facts["pool"] != "default_pool"
+    }
+    readers = [
+        "classify_products_weekly", "evaluate_campaigns_daily", "segment_customers_daily", "train_models_weekly",
+    ]  # fmt: skip
+    assert pools == {(dag_id, "extract"): "shop_warehouse" for dag_id in readers}
+    given = json.loads((ROOT / "plugins" / "segmentation_airflow" / "pools.json").read_text(encoding="utf-8"))
+    assert given["shop_warehouse"]["slots"] >= 1
+
+
 def test_what_is_written_for_others_is_announced(parsed):
     announced = {
         (dag_id, task): facts["outlets"]
@@ -269,7 +285,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
     )
     assert changed["dags"]["evaluate_campaigns_daily"]["schedule"] == "0 9 * * *"
     assert changed["dags"]["segment_customers_daily"]["schedule"] == "30 6 * * *"
-    assert changed["dags"]["train_models_weekly"]["schedule"] is None
+    assert changed["dags"]["train_models_weekly"]["schedule"] == "when asked"
 
 
 def test_dag_files_are_short_and_hold_no_logic():

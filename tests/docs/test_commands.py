@@ -45,6 +45,27 @@ FIRST_DAYS = {
     "make run DAG=train_models_weekly DAY=": ("make run DAG=train_models_weekly DAY={next_day}", "promote"),
     "make run DAG=classify_products_weekly DAY=": ("make run DAG=classify_products_weekly DAY={next_day}", "movement"),
     "make run DAG=evaluate_campaigns_daily DAY=": ("make run DAG=evaluate_campaigns_daily DAY={next_day}", "evaluate"),
+    "make backfill FROM= TO=": ("make backfill FROM={next_day} TO={next_day}", "has been run already"),
+    "make backfill FROM= TO= REPROCESS=": (
+        "make backfill FROM={next_day} TO={next_day} REPROCESS=completed",
+        "{next_day}  success",
+    ),
+    "make backfill DAG=evaluate_campaigns_daily FROM= TO=": (
+        "make backfill DAG=evaluate_campaigns_daily FROM={day} TO={day}",
+        "{day}  success",
+    ),
+    "airflow backfill create --dag-id --from-date --to-date --max-active-runs --reprocess-behavior": (
+        "airflow backfill create --dag-id segment_customers_daily --from-date {next_day} --to-date {next_day}T23:59:59 "
+        "--max-active-runs 1 --reprocess-behavior failed --dry-run",
+        "",
+    ),
+    "airflow pools import plugins/segmentation_airflow/pools.json": (
+        "airflow pools import plugins/segmentation_airflow/pools.json",
+        "Uploaded 1 pool",
+    ),
+    "make backup": ("make backup", r"\d+ files"),
+    "make backup TO= KEEP=": ("make backup TO={here}/backups KEEP=1", r"\d+ files"),
+    "make restore BACKUP=": ("make restore BACKUP={backup} FORCE=1", "Restored"),
     "make rollback SNAPSHOT=": ("make rollback SNAPSHOT=1", "1"),
     "make rollback-model MODEL= VERSION=": ("make rollback-model MODEL=churn_90d VERSION=1", "churn_90d"),
     "make rollback-model MODEL=": ("make rollback-model MODEL=purchase_30d", "purchase_30d"),
@@ -83,6 +104,8 @@ EXCUSED = {
     "make lock": "what it writes depends on the day's releases",
     "make demo DATA=": "`make demo` and `make load DATA=` are run above; what is loaded so, in tests/local/",
     "make run": "no command by itself",
+    "make backfill": "no command by itself",
+    "make restore": "no command by itself",
     "make rollback": "no command by itself",
     "make rollback-model": "no command by itself",
     "airflow db clean": "Airflow's own; no command by itself",
@@ -135,6 +158,7 @@ class Reader:
         [(last,)] = self.fetch("select max(ordered_at)::date from shop.orders")
         found |= {"day": f"{last}", "next_day": f"{last + dt.timedelta(days=1)}"}
         [(first, other)] = self.fetch("select min(customer_id), max(customer_id) from marketing.customer_segments")
+        found["backup"] = f"{max((self.home / 'backups').glob('2*'), default='')}"
         [(segment,)] = self.fetch(
             "select segment_id from marketing.customer_segments group by 1 order by count(*) desc limit 1"
         )
