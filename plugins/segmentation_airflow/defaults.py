@@ -16,6 +16,7 @@ def schedule(variable: str, default: str) -> str | None:
 DAILY = schedule("SEGMENTATION_DAILY_SCHEDULE", "0 5 * * *")
 CAMPAIGNS = schedule("SEGMENTATION_CAMPAIGNS_SCHEDULE", "0 7 * * *")
 WEEKLY = schedule("SEGMENTATION_WEEKLY_SCHEDULE", "0 2 * * 1")
+POLICY = schedule("SEGMENTATION_POLICY_SCHEDULE", "0 8 * * 1")
 PRODUCTS = schedule("SEGMENTATION_PRODUCTS_SCHEDULE", "0 6 * * 1")
 
 # Before any shop's history: Airflow leaves out the tasks of a run whose logical date lies before the start date.

@@ -15,6 +15,7 @@ TAGS = {
     "evaluate_campaigns_daily": "daily",
     "export_customer": "on request",
     "export_segment": "on request",
+    "learn_policy_weekly": "weekly",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
     "segment_customers_daily": "daily",
@@ -48,6 +49,17 @@ EDGES = {
         "training_examples": {"cluster", "classify"},
         "cluster": {"compare"},
         "classify": {"compare"},
+        "compare": {"questions", "promote"},
+        "questions": {"decide"},
+        "decide": {"promote"},
+        "promote": set(),
+    },
+    "learn_policy_weekly": {
+        "extract": {"validate_raw"},
+        "validate_raw": {"aggregates"},
+        "aggregates": {"contact_examples"},
+        "contact_examples": {"learn"},
+        "learn": {"compare"},
         "compare": {"questions", "promote"},
         "questions": {"decide"},
         "decide": {"promote"},
@@ -153,7 +165,7 @@ def test_nothing_publishes_or_trains_on_what_was_not_validated(dag):
     before = {"publish": {"validate_scores", "validate_strategies"}, "score": {"validate_features"}}
     before |= {"aggregates": {"validate_raw"}, "evaluate": {"validate_raw"}, "recommend": {"validate_features"}}
     # which only read what was accepted
-    before |= {key: {"aggregates"} for key in ("features", "training_examples", "movement")}
+    before |= {key: {"aggregates"} for key in ("features", "training_examples", "movement", "contact_examples")}
     besides = {"publish": {"recommend"}}  # lists that nothing judges: products that passed the raw gate
     for task, gates in before.items():
         if task in upstream:
@@ -190,6 +202,7 @@ def test_what_is_written_for_others_is_announced(parsed):
         ("classify_products_weekly", "movement"): ["product_movement"],
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
+        ("learn_policy_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
         ("erase_customers", "erase"): ["customer_segments"],
         ("roll_back_segments", "roll_back"): ["customer_segments"],
@@ -202,6 +215,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
         "evaluate_campaigns_daily": "0 7 * * *",
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
+        "learn_policy_weekly": "0 8 * * 1",
         "erase_customers": None,
         "export_customer": None,
         "classify_products_weekly": "0 6 * * 1",
@@ -237,4 +251,5 @@ def test_the_targets_and_answers_of_the_dags_are_those_of_the_product():
     from segmentation import promote, tables
 
     assert list(tables.TARGETS) == stages.TARGETS
+    assert tables.UPLIFT_MODEL == stages.UPLIFT
     assert (promote.APPROVE, promote.KEEP) == (decision.APPROVE, decision.KEEP)

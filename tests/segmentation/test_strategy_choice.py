@@ -38,8 +38,11 @@ def _rows(ids, customers, names):
     return [{"customer_id": one, **{n: c.get(n) for n in names}} for one, c in zip(ids, customers, strict=True)]
 
 
-def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31"):
-    """What each customer gets. A customer: scores, features and facts by name."""
+def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31", uplift=None):
+    """What each customer gets. A customer: scores, features and facts by name.
+
+    :param uplift: number of a strategy -> `mean`, `spread`, `draw` of each customer, if its effect has been learnt.
+    """
     ids = [f"c{number}" for number in range(len(customers))]
     scores = pa.Table.from_pylist(
         _rows(ids, customers, strategy_columns.scores()),
@@ -60,7 +63,11 @@ def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31"):
         kind = pa.schema([("category", pa.string()), ("pieces", pa.int64())])
         session.put(tables.STRATEGY_STOCK, pa.Table.from_pylist(list(stock), schema=kind))
         session.put("strategy.key", strategy_choice.keys(key))
-        session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(strategies, known, day))
+        told = {f"draw_{number}": [0.0] * len(ids) for number in range(len(strategies))}
+        for number, learnt in (uplift or {}).items():
+            told |= {f"{kind}_{number}": values for kind, values in learnt.items()}
+        session.put(tables.STRATEGY_UPLIFT, pa.table({"customer_id": ids, **told}))
+        session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(strategies, known, day, uplift or ()))
         strategy_choice.assigned(session, strategies)
         rows = engine.table_of(session.batches(strategy_choice.rows(strategies, day))).to_pylist()
     found = {row["customer_id"]: SimpleNamespace(**row) for row in rows}
