@@ -71,7 +71,7 @@ lint: dev-ready  ## ruff and sqlfluff
 	.venv/bin/ruff format --check .
 	.venv/bin/sqlfluff lint include/sql local/sql
 
-docs: dev-ready  ## write the documents that are generated: docs/features.md, docs/output-contract.md
+docs: dev-ready  ## write the documents that are generated: docs/features.md, output-contract.md, DAGs.md
 	@PYTHONPATH=include:. .venv/bin/python -m local.docs
 
 ready:

@@ -3,11 +3,12 @@
 import tempfile
 from pathlib import Path
 
+from local.dag_docs import dags
 from local.postgres import Postgres
 from segmentation import campaign_results, families, snapshots, warehouse
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-FEATURES, CONTRACT = DOCS / "features.md", DOCS / "output-contract.md"
+FEATURES, CONTRACT, DAGS = DOCS / "features.md", DOCS / "output-contract.md", DOCS / "DAGs.md"
 RELATIONS = (
     "customer_segments",
     "segment_changes",
@@ -63,6 +64,7 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     FEATURES.write_text(features(), encoding="utf-8")
+    DAGS.write_text(dags(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as here:
         server = Postgres(Path(here) / "postgres", durable=False)
         server.start()
@@ -72,4 +74,4 @@ if __name__ == "__main__":
             CONTRACT.write_text(contract(server.url()), encoding="utf-8")
         finally:
             server.stop()
-    print(f"wrote {FEATURES.name} and {CONTRACT.name}")
+    print(f"wrote {FEATURES.name}, {CONTRACT.name} and {DAGS.name}")

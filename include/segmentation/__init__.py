@@ -29,8 +29,9 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | watch    | `retrain`            | `ops.performance`, `ops.drift`         | `ops.retrains`; asks for a train   |
 
 The doors: `warehouse` (databases; `conversion` from what they hand out), `lake` (Parquet), `engine` (SQL over the lake:
-`sources`, `duckdb_engine`, `spark_engine`), `registry` (MLflow), `expectations` (Great Expectations). `history` keeps
-`raw.*` as versions. The names: `tables`, `sql`, `settings`, `errors`. A stage imports these, never another stage.
+`sources`, `duckdb_engine`, `spark_engine`), `registry` (MLflow; `training_run`, `model_artifact`), `expectations`
+(Great Expectations). `history` keeps `raw.*` as versions. The names: `tables`, `sql`, `settings`, `errors`. A stage
+imports these, never another stage.
 
 What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),

@@ -33,9 +33,11 @@ from segmentation import (
 from segmentation.contest import Contest, Recipe
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
+from segmentation.model_artifact import UntrustedModelError
 from segmentation.preparation import NoFeaturesError
-from segmentation.registry import NoModelError, Registry, TrainingRun, UntrustedModelError
+from segmentation.registry import NoModelError, Registry
 from segmentation.settings import Stores
+from segmentation.training_run import TrainingRun
 
 _NEWEST_ROWS = 50_000
 # Targets that follow how busy the shop is, and whether a busy day makes more of them or fewer

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from segmentation import clusterings, segment_pages, segment_pictures
 from segmentation.cluster_contest import Candidate, Contest, Trial
 from segmentation.cluster_score import Measures
-from segmentation.registry import TrainingRun
+from segmentation.training_run import TrainingRun
 
 _MAP_ROWS = 1_500
 _PARAMETERS = {"dbscan": "quantile of the distances that is the radius", "hdbscan": "least share that is a cluster"}

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segmentation import lake, promotion_rules, scoring, settings, tables
+from segmentation.model_artifact import UntrustedModelError
 from segmentation.promotion_rules import ASK, PASS, Finding
-from segmentation.registry import NoModelError, Registry, UntrustedModelError, Version
+from segmentation.registry import NoModelError, Registry, Version
 from segmentation.settings import Stores
 
 # What CRMs act on, by the model that decides it

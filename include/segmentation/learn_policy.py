@@ -17,9 +17,10 @@ import numpy as np
 
 from segmentation import policy_pictures, policy_value, randomised, settings, strategy_uplift, tables
 from segmentation.policy_value import Value
-from segmentation.registry import NoModelError, Registry, TrainingRun
+from segmentation.registry import NoModelError, Registry
 from segmentation.settings import Stores
 from segmentation.strategy_uplift import NOBODY, Learnt, Results, StrategyUplift
+from segmentation.training_run import TrainingRun
 
 log = logging.getLogger(__name__)
 

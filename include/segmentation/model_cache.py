@@ -6,7 +6,7 @@ Copies of the promoted models in the lake, so that a daily run that has seen the
     {lake}/models/uplift/<day>.json      the same, for the version that strategies go by
 
 A version never changes, so its copy is read first. The answer is only used while MLflow cannot be reached. Whatever
-comes from a copy is read by the rules for what comes from MLflow: see `registry.read`. The folder may be removed.
+comes from a copy is read by the rules for what comes from MLflow: see `model_artifact.read`. The folder may be removed.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from segmentation import lake as lakes
-from segmentation import registry as registries
+from segmentation import model_artifact
 from segmentation.registry import Registry, UnreachableError, Version
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,16 @@ _WHOLE = "version.json"
 def load(registry: Registry, version: Version, lake: str) -> tuple[Any, dict[str, Any]]:
     """The fitted estimator of a version and its metadata: from its copy in the lake, which is made if there is none.
 
-    :raises registry.UntrustedModelError: it holds types that have not been reviewed; nothing is kept of it.
+    :raises model_artifact.UntrustedModelError: it holds types that have not been reviewed; nothing is kept of it.
     :raises registry.UnreachableError: there is no whole copy, and MLflow cannot be reached.
     """
     with tempfile.TemporaryDirectory() as folder:
         if _copied(version, lake, folder):
-            return registries.read(folder)
+            return model_artifact.read(folder)
         with contextlib.suppress(OSError):
             lakes.remove(_folder(lake, version, _WHOLE))
         registry.download(version, folder)
-        found = registries.read(folder)
+        found = model_artifact.read(folder)
         _keep(version, lake, folder)
         return found
 

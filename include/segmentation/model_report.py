@@ -15,7 +15,7 @@ from segmentation import explain, fairness, importance, judge, model_pictures, p
 from segmentation.contest import Contest, Recipe
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
-from segmentation.registry import TrainingRun
+from segmentation.training_run import TrainingRun
 
 _IMPORTANT, _EXPLAINED_ROWS, _SHUFFLED_ROWS, _REPEATS = 25, 1_000, 2_000, 3
 # Measures that are shown as they were before calibration too

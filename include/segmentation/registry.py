@@ -1,6 +1,8 @@
 """
-The door to MLflow: training runs, model versions, and which version scores which day. (What files runs have left, one
-by one, is beside it in `registry_files`; nobody else imports MLflow.)
+The door to MLflow: training runs, model versions, and which version scores which day.
+
+Beside it are `training_run`, what an open run takes, `model_artifact`, how a model is read, and `registry_files`, what
+files runs have left; nobody else imports MLflow.
 
 A version carries two tags of ours: `training_day`, and `promoted` once the gate let it pass. Alias `champion` is on
 the promoted version with the latest training day, `previous` on the one before. A day in the past is scored by what had
@@ -9,59 +11,22 @@ been trained by then; what was rolled back scores no day.
 
 import contextlib
 import datetime as dt
-import hashlib
-import json
 import math
 import os
-import subprocess
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mlflow  # noqa: TID251 - the one importer
-import pandas as pd
-import skops.io
 from mlflow.exceptions import MlflowException  # noqa: TID251 - the one importer
-from mlflow.models import infer_signature  # noqa: TID251 - the one importer
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from segmentation import settings
 from segmentation.errors import FinalError
+from segmentation.model_artifact import read
+from segmentation.training_run import TrainingRun, code_commit, code_digest
 
 CHAMPION, PREVIOUS = "champion", "previous"
-# skops, MLflow's safe format, reads only types that are named. Reviewed: containers of numbers and text, and estimators
-# whose state is such; none of them runs what an artifact brings along.
-TRUSTED_TYPES = [
-    "collections.OrderedDict",
-    "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
-    "lightgbm.sklearn.LGBMRegressor",
-    "numpy.dtype",
-    "segmentation.baselines.Columns",
-    "segmentation.baselines.KnownAmount",
-    "segmentation.baselines.LimitedAmount",
-    "segmentation.baselines.Quintiles",
-    "segmentation.clusterings.SampledClusters",
-    "segmentation.effect_shapes.EffectShape",
-    "segmentation.ensembles.AmountEnsemble",
-    "segmentation.ensembles.ProbabilityEnsemble",
-    "segmentation.foresight.Foresight",
-    "segmentation.preparation.Encoder",
-    "segmentation.preparation.FeatureSelector",
-    "segmentation.preparation.SampledPowerTransformer",
-    "segmentation.strategy_uplift.StrategyUplift",
-    "sklearn._loss.loss.HalfTweedieLoss",
-    "sklearn.tree._tree.Tree",
-    "xgboost.core.Booster",
-    "xgboost.sklearn.XGBClassifier",
-    "xgboost.sklearn.XGBRegressor",
-]
-# The versions that a model is read with again; naming them spares MLflow a slow inference of its own.
-PIP_REQUIREMENTS = ["mlflow", "scikit-learn", "pandas", "numpy", "scipy", "skops", "xgboost-cpu", "lightgbm"]
 
 
 class NoModelError(FinalError):
@@ -70,10 +35,6 @@ class NoModelError(FinalError):
 
 class UnreachableError(Exception):
     """MLflow does not answer, or answers that it is broken. Trying again may mend it."""
-
-
-class UntrustedModelError(FinalError):
-    """An artifact holds types that have not been reviewed, or is in a format that may run code. It was not read."""
 
 
 @dataclass(frozen=True)
@@ -85,60 +46,6 @@ class Version:
     training_day: dt.date
     run_id: str
     tags: Mapping[str, str]
-
-
-class TrainingRun:
-    """An open MLflow run: what was tried, with which numbers and pictures."""
-
-    def __init__(self, run_id: str, day: dt.date) -> None:
-        self.run_id = run_id
-        self._day = day
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        mlflow.log_params(dict(values))
-
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        mlflow.log_metrics({name: float(value) for name, value in values.items()}, step=step)
-
-    def picture(self, figure, name: str) -> None:
-        """A matplotlib figure as `pictures/<name>.png`."""
-        mlflow.log_figure(figure, f"pictures/{name}.png")
-
-    def text(self, content: str, name: str) -> None:
-        mlflow.log_text(content, name)
-
-    def dataset(self, frame: pd.DataFrame, name: str, target: str | None = None) -> None:
-        """The rows learnt from: their day, schema, size and digest, not the rows themselves."""
-        data = mlflow.data.from_pandas(frame, name=name, targets=target)
-        mlflow.log_input(data, context="training", tags={"as_of": f"{self._day}"})
-        self.params({"as_of": f"{self._day}", "dataset_rows": len(frame), "dataset_digest": data.digest})
-
-    @contextlib.contextmanager
-    def nested(self, name: str) -> Iterator["TrainingRun"]:
-        """A run below this one, for one of the candidates that were tried."""
-        with mlflow.start_run(run_name=name, nested=True, tags={"training_day": f"{self._day}"}) as run:
-            yield TrainingRun(run.info.run_id, self._day)
-
-    def register(self, model: str, estimator, inputs: pd.DataFrame, outputs, metadata: Mapping[str, Any]) -> str:
-        """Logs a fitted scikit-learn pipeline and registers it under the model's name, not yet promoted.
-
-        :param inputs: rows as the pipeline takes them; floats, so that the signature allows missing values.
-        :param outputs: what it answers for those rows.
-        :returns: the new version.
-        """
-        info = mlflow.sklearn.log_model(
-            estimator,
-            name=model,
-            signature=infer_signature(inputs, outputs),
-            registered_model_name=model,
-            serialization_format="skops",
-            skops_trusted_types=TRUSTED_TYPES,
-            pip_requirements=PIP_REQUIREMENTS,
-            metadata={"fenqun": json.dumps(metadata)},
-        )
-        version = str(info.registered_model_version)
-        mlflow.MlflowClient().set_model_version_tag(model, version, "training_day", f"{self._day}")
-        return version
 
 
 class Registry:
@@ -269,7 +176,7 @@ class Registry:
         )
 
     def load(self, version: Version) -> tuple[Any, dict[str, Any]]:
-        """The fitted pipeline of a version and the metadata it was registered with; see `read`."""
+        """The fitted pipeline of a version and the metadata it was registered with; see `model_artifact.read`."""
         with tempfile.TemporaryDirectory() as folder:
             self.download(version, folder)
             return read(folder)
@@ -349,45 +256,6 @@ class Registry:
             token = page.token
             if not token:
                 return found
-
-
-@cache
-def code_digest() -> str:
-    """The first 12 digits of the SHA-256 of the product's code and SQL: equal digests, equal code."""
-    home = Path(__file__).resolve().parents[1]
-    found = hashlib.sha256()
-    for path in sorted(path for path in home.rglob("*") if path.suffix in (".py", ".sql", ".yaml")):
-        found.update(f"{path.relative_to(home)}\n".encode() + path.read_bytes())
-    return found.hexdigest()[:12]
-
-
-@cache
-def code_commit() -> str:
-    """The last commit that changed the product's code; empty where it does not run from a clone."""
-    home = Path(__file__).resolve().parents[1]
-    try:
-        found = subprocess.run(["git", "log", "-1", "--format=%H", "."], cwd=home, capture_output=True, text=True)
-    except OSError:  # there is no git
-        return ""
-    return found.stdout.strip()
-
-
-def read(folder: str) -> tuple[Any, dict[str, Any]]:
-    """The estimator and metadata of an artifact in a local folder.
-
-    MLflow itself would trust the types that the artifact names; here only `TRUSTED_TYPES` and skops' own are read.
-
-    :raises UntrustedModelError: says what is in it.
-    """
-    logged = mlflow.models.Model.load(folder)
-    form = logged.flavors.get("sklearn", {}).get("serialization_format")
-    if form != "skops":
-        raise UntrustedModelError(f"a model is stored as {form}, which may run code when it is read; skops is wanted")
-    try:
-        estimator = skops.io.load(os.path.join(folder, "model.skops"), trusted=TRUSTED_TYPES)
-    except (UntrustedTypesFoundException, zipfile.BadZipFile) as error:
-        raise UntrustedModelError(f"a model was not read: {error}") from error
-    return estimator, json.loads(logged.metadata["fenqun"])
 
 
 @contextlib.contextmanager

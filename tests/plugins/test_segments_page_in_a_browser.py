@@ -1,6 +1,6 @@
 """The Segments page in headless Chromium, with its headers: at the size of a desk and of a phone, without scripts.
 
-Needs Playwright and a Chromium; `FENQUN_CHROMIUM` says where one is that Playwright has not installed itself.
+Needs a Chromium, such as Debian's; `FENQUN_CHROMIUM` says where one is that is not on the path.
 """
 
 import os
@@ -9,12 +9,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright import sync_api as playwright
 
 from segmentation import segments_page
 from segmentation.settings import Stores
 from tests.segmentation.test_segments_page import DAY, NOW, WEEK_AGO, put
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 SIZES = {"desk": (1280, 900), "phone": (360, 740)}
 # WCAG 2.2, 1.4.3: at least 4.5 between text and what is behind it
 CONTRAST = """() => {

@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from segmentation import clusterings
 from segmentation.clusterings import Recipe, SampledClusters
-from segmentation.registry import TRUSTED_TYPES
+from segmentation.model_artifact import TRUSTED_TYPES
 
 
 def blobs(per_blob=400, seed=0):

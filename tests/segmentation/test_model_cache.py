@@ -12,7 +12,8 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from segmentation import model_cache
-from segmentation.registry import Registry, UnreachableError, UntrustedModelError
+from segmentation.model_artifact import UntrustedModelError
+from segmentation.registry import Registry, UnreachableError
 
 MODEL = "churn_90d"
 INPUTS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})

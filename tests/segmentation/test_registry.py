@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from segmentation.registry import NoModelError, Registry, code_commit
+from segmentation.registry import NoModelError, Registry
+from segmentation.training_run import code_commit
 
 MODEL = "churn_90d"
 INPUTS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
