@@ -5,11 +5,11 @@
 campaign drew, on the day of that choice) -> model `strategy_uplift` in MLflow -> comparison -> promotion.
 
 The day is the run's logical date: campaigns that are over by then, and held customers out by lot, are learnt from.
-MLflow has what the learnt policy is worth against everybody the best single offer, and against nobody, with intervals;
-Qini and uplift curves as pictures. `compare` judges it by the rules of promotion: what passes is promoted, what fails is
-not, and what lies in between waits for a human under Browse, Required Actions. From then on the daily run chooses
-strategies by it; until then, and where it was refused, by what include/config/strategies.yaml assumes. Without results
-enough it says which are missing, and nothing changes. See docs/policy.md.
+MLflow has what the learnt policy is worth against everybody the best single offer, and against nobody, with
+intervals; Qini and uplift curves as pictures. `compare` judges it by the rules of promotion: what passes is promoted,
+what fails is not, and what lies in between waits for a human under Browse, Required Actions. From then on the daily
+run chooses strategies by it; until then, and where it was refused, by what include/config/strategies.yaml assumes.
+Without results enough it says which are missing, and nothing changes. See docs/policy.md.
 """
 
 from airflow.sdk import dag, task

@@ -14,7 +14,9 @@ from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.stages import TARGETS, UPLIFT, stores
 
 PARAMS = {
-    "model": Param("all", type="string", enum=["all", "customer_segments", *TARGETS, UPLIFT], description="what goes back"),
+    "model": Param(
+        "all", type="string", enum=["all", "customer_segments", *TARGETS, UPLIFT], description="what goes back"
+    ),
     "version": Param(None, type=["null", "string"], description="to this version; empty: to the one before"),
 }
 

@@ -75,8 +75,8 @@ def rows_of(
     """
     drawn, others = customers[customers["arm"].notna()], customers[customers["arm"].isna()]
     treatments = sorted(set(drawn["arm"]) - {CONTROL})
-    has_margin, margins = margins(customers, config)
-    customers = customers.assign(margin=margins)
+    has_margin, found_margins = margins(customers, config)
+    customers = customers.assign(margin=found_margins)
     drawn, others = customers.loc[drawn.index], customers.loc[others.index]
     found: list[Found] = []
     if CONTROL in set(drawn["arm"]):

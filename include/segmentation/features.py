@@ -150,7 +150,7 @@ def build_contact_features(day: dt.date, stores: Stores) -> dict[str, int]:
 
     stream = batches()
     first = next(stream, None)
-    schema = first.schema if first is not None else pa.schema([("customer_id", pa.string()), ("as_of_date", pa.date32())])
+    schema = pa.schema([("customer_id", pa.string()), ("as_of_date", pa.date32())]) if first is None else first.schema
     lake.write(stores.lake, tables.CONTACT_EXAMPLES, day, stream, schema)
     return rows
 

@@ -1,11 +1,11 @@
 """
-learn_policy: results of past campaigns and `feat.contact_examples` -> model `strategy_uplift`: what each strategy changes
-for each customer.
+learn_policy: results of past campaigns and `feat.contact_examples` -> model `strategy_uplift`: what each strategy
+changes for each customer.
 
-Only randomised results count (`randomised`). What is learnt, and what going by it would be worth, is in `strategy_uplift`;
-the run in MLflow has it against everybody the best single offer, and against nobody, with intervals, and the Qini and
-uplift curves as pictures. A model is registered, not promoted: that is for `compare`, the rules and a human. How to read
-it: docs/policy.md.
+Only randomised results count (`randomised`). What is learnt, and what to go by it would be worth, is in
+`strategy_uplift`; the run in MLflow has it against everybody the best single offer, and against nobody, with intervals,
+and the Qini and uplift curves as pictures. A model is registered, not promoted: that is for `compare`, the rules and a
+human. How to read it: docs/policy.md.
 """
 
 import datetime as dt

@@ -74,8 +74,8 @@ def _recalled(lake: str, day: dt.date, error: UnreachableError, of: str) -> dict
     text = lakes.read_text(_answer(lake, dt.date.fromisoformat(before[-1]), of)) if before else None
     if text is None:
         raise UnreachableError(
-            f"{error}; and no answer of it is remembered under {posixpath.dirname(_answer(lake, day, of))} for {day} or a "
-            "day before: bring MLflow back and run this again"
+            f"{error}; and no answer of it is remembered under {posixpath.dirname(_answer(lake, day, of))} for {day} "
+            "or a day before: bring MLflow back and run this again"
         ) from error
     told = json.loads(text)
     versions = {

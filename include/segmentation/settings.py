@@ -296,7 +296,7 @@ class Policy(_Group):
     choice_days: int = Field(7, ge=0, description="a campaign goes by the latest choice of at most so many days before")
     redraw_days: int = Field(7, ge=1, description="what is explored stays the same for so many days")
     exploration: float = Field(1.0, ge=0, le=3, description="times what is unsure of an effect; 0: nothing is explored")
-    assumed_spread: float = Field(0.0, ge=0, le=3, description="how unsure an effect is that is only assumed, as a share")
+    assumed_spread: float = Field(0.0, ge=0, le=3, description="how unsure is what is only assumed, as a share")
     seed: int = Field(20_263, ge=0)
 
 

@@ -2,9 +2,9 @@
 strategy: `score.customer_daily` -> `score.strategy_daily`: which strategy, offer and channel each customer gets.
 
 What there is to choose from is in `include/config/strategies.yaml` (`strategy_file`), how it is chosen in
-`strategy_choice`; what campaigns have taught of it comes by `strategy_learnt`. A strategy that goes by a column which this shop does not have switches itself off, and says so. Who
-gets an offer is audited (`strategy_audit`): a gap over its limit keeps the strategies out of what is published, while
-the segments go on.
+`strategy_choice`, and what campaigns have taught of it comes by `strategy_learnt`. A strategy that goes by a column
+which this shop does not have switches itself off, and says so. Who gets an offer is audited (`strategy_audit`): a gap
+over its limit keeps the strategies out of what is published, while the segments go on.
 """
 
 import datetime as dt

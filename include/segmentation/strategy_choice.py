@@ -150,7 +150,7 @@ def assigned(session: engine.Session, planned: Sequence[Planned]) -> dict[int, C
 
 
 def rows(planned: Sequence[Planned], day: str) -> str:
-    """The SELECT of `score.strategy_daily` from `strategy.choices`; also number, means and spreads behind each choice."""
+    """The SELECT of `score.strategy_daily` from `strategy.choices`, and number, means and spreads behind it."""
 
     def by_number(values: Sequence[str]) -> str:
         return f"case number {' '.join(f'when {n} then {value}' for n, value in enumerate(values))} end"

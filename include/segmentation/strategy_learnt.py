@@ -2,11 +2,11 @@
 What campaigns have taught about strategies, as the choice of a day uses it: effects, draws, and the chances of them.
 
 **Effects** come from the champion of model `strategy_uplift`, if there is one; of a strategy that it does not know, the
-file's `expected_lift` stands. **Explored** is by Thompson sampling (Thompson 1933, Biometrika 25; Chapelle and Li 2011,
-NIPS): a customer is given the strategy that is the best for one draw of what is not known for sure, the posterior of the
-effects' coefficients. So a strategy is tried as often as it may be the best one, and no more. The draw is a function of
-strategy, customer and a span of `settings.policy.redraw_days` days: a rerun draws the same, and customers are not handed
-to and fro every day. Control groups are drawn apart from it, by `strategy_choice`, and stay.
+file's `expected_lift` stands. **Explored** is by Thompson sampling (Thompson 1933, Biometrika 25; Chapelle and Li
+2011, NIPS): a customer is given the strategy that is the best for one draw of what is not known for sure, the posterior
+of the effects' coefficients. So a strategy is tried as often as it may be the best one, and no more. The draw is a
+function of strategy, customer and a span of `settings.policy.redraw_days` days: a rerun draws the same, and customers
+are not handed to and fro every day. Control groups are drawn apart from it, by `strategy_choice`, and stay.
 
 **The chance** of each choice is kept, for whoever learns from what comes of it: that of drawing the same strategy for
 this customer again, with budgets running out where they did.
@@ -108,9 +108,7 @@ def draws(customers: np.ndarray, strategy: str, day: dt.date) -> np.ndarray:
     return norm.ppf(((hashed >> np.uint64(11)).astype(float) + 0.5) / 2.0**53)
 
 
-def chances(
-    number: np.ndarray, mean: np.ndarray, spread: np.ndarray, may: np.ndarray, least: np.ndarray
-) -> np.ndarray:
+def chances(number: np.ndarray, mean: np.ndarray, spread: np.ndarray, may: np.ndarray, least: np.ndarray) -> np.ndarray:
     """The chance of each choice, shape (n,), over draws of all S values that are independent and normal.
 
     :param number: the strategy that was chosen, shape (n,).
@@ -121,7 +119,11 @@ def chances(
     rows = np.arange(len(number))
     spread = np.maximum(spread, _SURE)
     own_mean, own_spread = mean[rows, number], spread[rows, number]
-    lowest = norm.cdf((least[number] - _TIE - own_mean) / own_spread)
+    # what is known for sure is a step, which no polynomial follows: it bounds the values from below instead
+    is_sure = may & (spread <= _SURE) & (mean >= least - _TIE)
+    is_sure[rows, number] = False
+    bound = np.maximum(np.where(is_sure, mean, -np.inf).max(axis=1), least[number])
+    lowest = norm.cdf((bound - _TIE - own_mean) / own_spread)
     told = np.zeros(len(number))
     for node, weight in zip(_NODES, _WEIGHTS, strict=True):
         at = lowest + (1 - lowest) * (node + 1) / 2

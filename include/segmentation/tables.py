@@ -517,9 +517,9 @@ RESULT_COLUMNS = pa.schema(
     ]
 )
 
-# The strategy of each scored customer. `expected_margin`: what the contact was expected to bring beyond its cost when it
-# was chosen; `basis`: what that rests on; `chance`: of this choice, and `open_to`: what else might have been chosen, for
-# whoever learns from what comes of it
+# The strategy of each scored customer. `expected_margin`: what the contact was to bring beyond its cost when it was
+# chosen; `basis`: what that rests on; `chance`: of this choice, and `open_to`: what might have been chosen, for whoever
+# learns from what comes of it
 STRATEGY_COLUMNS = pa.schema(
     [
         ("customer_id", pa.string()),

@@ -150,7 +150,8 @@ def test_from_campaigns_to_the_next_strategies(shop, tmp_path):
 
     assert validate.validate_table(tables.STRATEGIES, DAY, shop)["rows"] == 480
     publish.publish_segments(DAY, shop)
-    found = fetched(shop, "select distinct strategy_basis from marketing.customer_segments where strategy_id = 'coupon'")
+    query = "select distinct strategy_basis from marketing.customer_segments where strategy_id = 'coupon'"
+    found = fetched(shop, query)
     assert {basis for (basis,) in found} <= {"learnt", "explored"}
     # what comes of this choice will be known by its chances
     assert randomised.choice_day(DAY, lake.days_of(shop.lake, tables.STRATEGIES), 7) == DAY
