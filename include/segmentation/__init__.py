@@ -56,7 +56,8 @@ What erase and the export of a person need: `personal_data` (whose a row is), `e
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
 was held out), `campaign_results` (their table), `campaign_pages`; `campaign_customers` (who was drawn, and what they
-did). What is learnt from them: `randomised` (which results count), `strategy_uplift` (effects by customer, what a policy
-is worth; `foresight`, `effect_shapes`), `policy_value`, `policy_pictures`; of one campaign, in notebooks: `uplift`.
+did). What is learnt from them: `randomised` (which results count), `strategy_uplift` (effects by customer, and what a
+policy is worth; `foresight`, `effect_shapes`), `policy_value`, `policy_pictures`; of one campaign, in notebooks:
+`uplift`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """
