@@ -1,5 +1,5 @@
 """
-Weekly rounds on the practice shop: what share of the possible gain a policy earns that is learnt from its own campaigns:
+Weekly rounds on the practice shop: what a policy earns that learns from its own campaigns, of what could be earned:
 `python -m local.bench.rounds` (with `PYTHONPATH=include:.`).
 
 The simulator's customers live by its own processes, a week at a time. After `--history` weeks without campaigns there
@@ -139,7 +139,7 @@ class Shop:
         return self.calendar.exposure(kind, self.now + WEEK) - self.calendar.exposure(kind, self.now)
 
     def truth(self, factors: np.ndarray = MULTIPLIERS) -> np.ndarray:
-        """What each strategy adds to each customer's margin in the week to come, its cost taken off: (n, strategies)."""
+        """What each strategy adds to each one's margin in the week to come, its cost taken off: (n, strategies)."""
         people = self.people
         is_alive = ~people.is_prospect & (self.memory.lost_at > self.now) & self.there()
         mean = (people.rate * self.plain())[:, None] * np.column_stack(
