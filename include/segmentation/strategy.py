@@ -197,6 +197,10 @@ def _told(
     mean, spread = np.where(may, mean, 0.0), np.where(may, spread, 0.0)
     least = np.array([cutoffs[n].margin if n in cutoffs else 0.0 for n in numbers])
     number = some["number"].to_numpy().astype(int)
+    chance = np.ones(len(chosen))
+    is_unsure = spread.max(axis=1) > 0
+    drawn = (each[is_unsure] for each in (number, mean, spread, may))
+    chance[is_unsure] = strategy_learnt.chances(*drawn, least)
     places = np.full(table.num_rows, -1)
     places[chosen] = np.arange(len(chosen))
     take = pa.array(places, mask=places < 0)
@@ -204,7 +208,7 @@ def _told(
     offsets = np.concatenate([[0], may.sum(axis=1).cumsum()]).astype("int32")
     told = {
         "basis": pa.array(strategy_learnt.bases(number, mean, may, least, [n in learnt for n in numbers]), pa.string()),
-        "chance": pa.array(strategy_learnt.chances(number, mean, spread, may, least)),
+        "chance": pa.array(chance),
         "open_to": pa.ListArray.from_arrays(offsets, ids.take(pa.array(np.nonzero(may)[1]))),
     }
     for name, values in told.items():

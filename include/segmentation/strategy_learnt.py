@@ -75,20 +75,23 @@ def put(
     session: engine.Session, found: Champion | None, planned: Sequence[Planned], day: dt.date, stores: Stores
 ) -> set[int]:
     """Gives the session `strategy.uplift`: of each customer, by number of the strategy, what it adds on average and how
-    unsure that is (`mean_0`, `spread_0`, of learnt strategies), and the day's draw (`draw_0`, standard normal, of all).
+    unsure that is (`mean_0`, `spread_0`, of learnt strategies), and the day's draw (`draw_0`, standard normal; 0 of
+    what is not explored).
 
     :returns: the numbers of the strategies whose effect has been learnt.
     """
     known = {name: place for place, name in enumerate(found.model.strategies_)} if found else {}
     learnt = {number: known[each.strategy.id] for number, each in enumerate(planned) if each.strategy.id in known}
-    columns = found.columns if found and learnt else []
+    columns, config = found.columns if found and learnt else [], settings.load().policy
     target = lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day)
     parts = []
     for batch in lake.batches_of(target, _BATCH_ROWS, ["customer_id", *columns]):
         frame = batch.to_pandas()
         made: dict[str, object] = {"customer_id": batch["customer_id"]}
         for number, each in enumerate(planned):
-            made[f"draw_{number}"] = draws(frame["customer_id"].to_numpy(object), each.strategy.id, day)
+            is_unsure = config.exploration if number in learnt else config.assumed_spread
+            drawn = draws(frame["customer_id"].to_numpy(object), each.strategy.id, day) if is_unsure else None
+            made[f"draw_{number}"] = np.zeros(len(frame)) if drawn is None else drawn
         if learnt and len(frame):
             told = found.model.tell(preparation.inputs(frame, columns))
             for number, place in learnt.items():
