@@ -278,3 +278,32 @@ def test_a_key_longer_than_a_block_is_hashed_as_hmac_has_it():
     key = "k" * 100
     [one] = choose([planned(holdout_share=0.5)], [{"purchase_probability_30d": 0.5}], key=key)
     assert one.in_holdout == held(planned(holdout_share=0.5).strategy, "c0", key)
+
+
+def test_what_was_learnt_decides_and_the_draw_explores():
+    both = [planned(number=1, expected_lift=9.0), planned(number=2, expected_lift=5.0)]
+    assumed = gain(0.5, 5) * 100 - 1
+    learnt = {0: {"mean": [50.0, 5.0, 5.0], "spread": [1.0, 1.0, 1.0], "draw": [0.0, 0.0, 40.0]}}
+    found = choose(both, [{"purchase_probability_30d": 0.5}] * 3, uplift=learnt)
+    assert [each.strategy_id for each in found] == ["s1", "s2", "s1"]
+    # less what a contact costs by the file
+    assert [each.expected_margin for each in found] == pytest.approx([49, assumed, 44])
+    assert [(each.mean_0, each.spread_0) for each in found] == [(49, 1), (4, 1), (4, 1)]
+    assert found[0].spread_1 == 0
+    # without it the file's assumption stands
+    assert {each.strategy_id for each in choose(both, [{"purchase_probability_30d": 0.5}] * 3)} == {"s1"}
+
+
+def test_exploring_leaves_budgets_and_control_groups_as_they_are():
+    rng = np.random.default_rng(4)
+    one = [planned(number=1, holdout_share=0.3, budget=40.0)]
+    customers = [{"purchase_probability_30d": 0.5}] * 200
+    held = {
+        place for place, each in enumerate(choose([planned(number=1, holdout_share=0.3)], customers)) if each.in_holdout
+    }
+    for _ in range(2):
+        learnt = {0: {"mean": [3.0] * 200, "spread": [2.0] * 200, "draw": rng.normal(size=200).tolist()}}
+        found = choose(one, customers, uplift=learnt)
+        taken = {place for place, each in enumerate(found) if each.strategy_id}
+        assert sum(not found[place].in_holdout for place in taken) == 40
+        assert {place for place in taken if found[place].in_holdout} == held & taken
