@@ -30,7 +30,8 @@ class Foresight(BaseEstimator):
         self.kind = kind
         self.seed = seed
 
-    def fit(self, known: pd.DataFrame, amounts: np.ndarray) -> "Foresight":
+    def fit(self, known: pd.DataFrame, amounts: np.ndarray, encoder: Encoder | None = None) -> "Foresight":
+        """:param encoder: for the ridge, of rows that these are some of, as of `encoder_of`; None: of these."""
         if self.kind == TREES and np.maximum(amounts, 0).sum() > 0:
             self.encoder_ = Encoder().fit(known)
             self.model_ = lightgbm.LGBMRegressor(
@@ -40,7 +41,7 @@ class Foresight(BaseEstimator):
             )  # fmt: skip
             self.model_.fit(self.encoder_.transform(known), np.maximum(amounts, 0))
         else:
-            self.encoder_ = Encoder(scaled_numbers()).fit(known)
+            self.encoder_ = encoder or encoder_of(known)
             self.model_ = RidgeCV(_PENALTIES).fit(self.encoder_.transform(known), amounts)
         return self
 
@@ -49,8 +50,18 @@ class Foresight(BaseEstimator):
         return np.asarray(self.model_.predict(self.encoder_.transform(known)), float)
 
 
+def encoder_of(known: pd.DataFrame) -> Encoder:
+    """What makes centred numbers of about unit spread of rows. It looks at no outcome, so folds may share it."""
+    return Encoder(scaled_numbers()).fit(known)
+
+
 def crossed(
-    kind: str, known: pd.DataFrame, amounts: np.ndarray, folds: Sequence[np.ndarray], seed: int = 0
+    kind: str,
+    known: pd.DataFrame,
+    amounts: np.ndarray,
+    folds: Sequence[np.ndarray],
+    seed: int = 0,
+    encoder: Encoder | None = None,
 ) -> np.ndarray:
     """Each row foreseen by a model that has not seen its fold, shape (n,).
 
@@ -58,7 +69,7 @@ def crossed(
     """
     told = np.zeros(len(amounts))
     for held in folds:
-        told[held] = Foresight(kind, seed).fit(known[~held], amounts[~held]).predict(known[held])
+        told[held] = Foresight(kind, seed).fit(known[~held], amounts[~held], encoder).predict(known[held])
     return told
 
 

@@ -25,7 +25,7 @@ from segmentation import effect_shapes, foresight
 from segmentation.effect_shapes import ALIKE, SHAPES, EffectShape, Told
 from segmentation.foresight import Foresight
 from segmentation.policy_value import Value
-from segmentation.preparation import Encoder, scaled_numbers
+from segmentation.preparation import Encoder
 
 LEAST = 50  # contacts in each arm of a strategy, below which it is not learnt
 FOLDS, _INNER = 5, 3
@@ -107,13 +107,18 @@ class StrategyUplift(BaseEstimator):
         self.kind = kind
         self.seed = seed
 
-    def fit(self, results: Results) -> "StrategyUplift":
-        """:param results: of strategies with results enough, see `Results.too_few`."""
+    def fit(self, results: Results, encoder: Encoder | None = None) -> "StrategyUplift":
+        """Learns the effects.
+
+        :param results: of strategies with results enough, see `Results.too_few`.
+        :param encoder: of rows that these are some of, as of `foresight.encoder_of`; None: of these.
+        """
         self.strategies_ = list(results.strategies)
         folds = foresight.folds_of(results.customer, _INNER, self.seed)
-        foreseen = foresight.crossed(self.kind, results.known, results.outcome, folds, self.seed)
-        self.foresight_ = Foresight(self.kind, self.seed).fit(results.known, results.outcome)
-        self.encoder_ = Encoder(scaled_numbers()).fit(results.known)
+        self.encoder_ = encoder or foresight.encoder_of(results.known)
+        known, outcome = results.known, results.outcome
+        foreseen = foresight.crossed(self.kind, known, outcome, folds, self.seed, self.encoder_)
+        self.foresight_ = Foresight(self.kind, self.seed).fit(known, outcome, self.encoder_)
         brings = np.log1p(np.maximum(foreseen, 0))
         self.centre_, self.unit_ = float(brings.mean()), max(float(brings.std()), 1e-12)
         encoded = self._encoded(results.known, foreseen)
@@ -180,13 +185,14 @@ def learn(results: Results, seed: int = 0) -> Learnt:
     few = results.too_few()
     if few or not results.strategies:
         raise TooFewResultsError("; ".join(f"{name}: {why}" for name, why in few.items()) or "there are no results")
-    kind = _kind(results, seed)
+    encoder = foresight.encoder_of(results.known)
+    kind = _kind(results, seed, encoder)
     rows, count = len(results), len(results.strategies)
     effects, pseudo, control = np.zeros((rows, count)), np.zeros(rows), np.zeros(rows)
     drawn, single = np.zeros(rows), np.full(rows, NOBODY)
     for held in foresight.folds_of(results.customer, FOLDS, seed + 1):
         rest, ours = results.part(~held), results.part(held)
-        model = StrategyUplift(kind, seed).fit(rest)
+        model = StrategyUplift(kind, seed).fit(rest, encoder)
         foreseen = model.foresight_.predict(ours.known)
         effects[held] = model.predict(ours.known) - results.costs
         pseudo[held] = effect_shapes.pseudo_outcomes(ours.outcome, foreseen, ours.is_treated, ours.treated)
@@ -197,7 +203,7 @@ def learn(results: Results, seed: int = 0) -> Learnt:
     pseudo -= results.costs[results.strategy]
     policy = greatest(effects, results.open_to)
     worth, of_single = (_scores(results, effects, pseudo, drawn, chosen) for chosen in (policy, single))
-    final = StrategyUplift(kind, seed).fit(results)
+    final = StrategyUplift(kind, seed).fit(results, encoder)
     return Learnt(
         final, effects, pseudo, results.strategies[_best_single(results, final)],
         *(clustered(each, results.customer) for each in (control, worth, of_single, worth - of_single)),
@@ -221,13 +227,13 @@ def clustered(values: np.ndarray, customers: np.ndarray) -> Value:
     return Value(mean, float(np.sqrt(np.sum(sums**2)) / len(values)))
 
 
-def _kind(results: Results, seed: int) -> str:
+def _kind(results: Results, seed: int, encoder: Encoder) -> str:
     """The kind of foresight with the smaller squared error on customers that it has not seen."""
     folds = foresight.folds_of(results.customer, _INNER, seed + 2)
-    errors = {
-        kind: float(np.mean((results.outcome - foresight.crossed(kind, results.known, results.outcome, folds)) ** 2))
-        for kind in foresight.KINDS
+    told = {
+        kind: foresight.crossed(kind, results.known, results.outcome, folds, seed, encoder) for kind in foresight.KINDS
     }
+    errors = {kind: float(np.mean((results.outcome - each) ** 2)) for kind, each in told.items()}
     return min(errors, key=lambda kind: errors[kind])
 
 

@@ -180,7 +180,7 @@ def run(customers: int, history: int, rounds: int, seed: int) -> dict[str, float
             open_to[who], margin[who], COSTS,
         ))  # fmt: skip
         results = _together(parts)
-        kind = kind or strategy_uplift._kind(results, seed)
+        kind = kind or strategy_uplift._kind(results, seed, foresight.encoder_of(results.known))
         model = StrategyUplift(kind, seed).fit(results)
     known, open_to, truth = shop.features(), shop.open_to(), shop.truth()
     single = max(earned(truth, open_to, np.full(len(ids), place)) for place in range(len(NAMES)))

@@ -93,7 +93,8 @@ def chosen(shop, tmp_path) -> tuple[dict, dict]:
     path.write_text(FILE, encoding="utf-8")
     scores = [
         {"customer_id": one, "as_of_date": DAY, "segment_id": 1, "segment_name": "s1", "lifecycle_stage": "active",
-         "value_tier": "low", "purchase_probability_30d": 0.5, "model_versions": "{}", "scored_at": NOW}
+         "value_tier": "low", "purchase_probability_30d": 0.5, "model_versions": "{}", "scored_at": NOW,
+         "service_risk": "low", "reasons": ["bought lately"]}
         for one in IDS
     ]  # fmt: skip
     table = frames.typed(scores, tables.SEGMENT_COLUMNS)
