@@ -45,6 +45,7 @@ FIRST_DAYS = {
     "make run DAG=train_models_weekly DAY=": ("make run DAG=train_models_weekly DAY={next_day}", "promote"),
     "make run DAG=classify_products_weekly DAY=": ("make run DAG=classify_products_weekly DAY={next_day}", "movement"),
     "make run DAG=evaluate_campaigns_daily DAY=": ("make run DAG=evaluate_campaigns_daily DAY={next_day}", "evaluate"),
+    "make run DAG=learn_policy_weekly DAY=": ("make run DAG=learn_policy_weekly DAY={next_day}", "promote"),
     "make rollback SNAPSHOT=": ("make rollback SNAPSHOT=1", "1"),
     "make rollback-model MODEL= VERSION=": ("make rollback-model MODEL=churn_90d VERSION=1", "churn_90d"),
     "make rollback-model MODEL=": ("make rollback-model MODEL=purchase_30d", "purchase_30d"),
