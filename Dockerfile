@@ -15,9 +15,9 @@ RUN --mount=type=cache,target=/root/.cache \
 # A new volume takes its owner from the folder that it covers, so that every container may write there.
 # Airflow would write a file of settings, from several processes at once; ours come from the environment.
 RUN useradd --uid 50000 --gid 0 --create-home airflow \
-    && mkdir -p /opt/airflow/logs /lake /mlflow \
+    && mkdir -p /opt/airflow/logs /lake /erased /mlflow \
     && echo '# All settings come from the environment.' > /opt/airflow/airflow.cfg \
-    && chown -R airflow:0 /opt/airflow /lake /mlflow \
+    && chown -R airflow:0 /opt/airflow /lake /erased /mlflow \
     # the official Helm chart's probes call this
     && printf '#!/bin/sh\nexec "$@"\n' > /entrypoint && chmod 755 /entrypoint
 

@@ -11,10 +11,12 @@ from airflow.sdk import Param, dag, task
 
 from segmentation_airflow.assets import MODELS
 from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS
-from segmentation_airflow.stages import TARGETS, stores
+from segmentation_airflow.stages import TARGETS, UPLIFT, stores
 
 PARAMS = {
-    "model": Param("all", type="string", enum=["all", "customer_segments", *TARGETS], description="what goes back"),
+    "model": Param(
+        "all", type="string", enum=["all", "customer_segments", *TARGETS, UPLIFT], description="what goes back"
+    ),
     "version": Param(
         None, type=["null", "string"], pattern="^[0-9]{0,9}$", description="to this version; empty: to the one before"
     ),

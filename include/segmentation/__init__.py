@@ -17,6 +17,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | strategy | `strategy`           | `score.customer_daily`, the YAML file  | `score.strategy_daily`             |
 | publish  | `publish`            | `score.*`                              | `marketing.*`                      |
 | evaluate | `evaluate`           | campaigns in `raw.*`, who was where    | `marketing.campaign_results`       |
+| policy   | `learn_policy`       | campaigns, `feat.contact_examples`     | model `strategy_uplift`            |
 | movement | `movement`           | `agg.product_days`, `raw.products`     | `marketing.product_movement`       |
 | look     | `segments_page`      | `marketing.*`, `quality.results`       | nothing: a page of HTML            |
 | request  | `segment_export`     | `marketing.customer_segments`          | a file in the lake                 |
@@ -47,15 +48,18 @@ What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score`
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.
 What recommend needs: `product_candidates`, `rank_weights`.
-What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_audit`.
+What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_audit`, and
+`strategy_learnt` (what campaigns have taught, and what is explored).
 What publish needs: `published_rows`, `consent` (who may be in it), `snapshots` (its table), `snapshot_audit`, `feed`
 (what changed), `profiles`, `page_counts` (for the page).
 What the Segments page needs: `page_sections` (what is shown), `page_pictures`, `page_words` (English and Chinese).
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
-was held out), `campaign_results` (their table), `campaign_pages`. What is learnt from them, in notebooks and benches as
-yet: `uplift` (whom a contact changes, and a policy), `policy_value` (what a policy is worth), `policy_pictures`.
+was held out), `campaign_results` (their table), `campaign_pages`; `campaign_customers` (who was drawn, and what they
+did). What is learnt from them: `randomised` (which results count), `strategy_uplift` (effects by customer, and what a
+policy is worth; `foresight`, `effect_shapes`), `policy_value`, `policy_pictures`; of one campaign, in notebooks:
+`uplift`.
 What is told of a run, and what is kept of how it went: `notices`, `causes`, `task_runs`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -75,12 +75,12 @@ def rows_of(
     """
     drawn, others = customers[customers["arm"].notna()], customers[customers["arm"].isna()]
     treatments = sorted(set(drawn["arm"]) - {CONTROL})
-    has_margin, margins = _margins(customers, config)
-    customers = customers.assign(margin=margins)
+    has_margin, found_margins = margins(customers, config)
+    customers = customers.assign(margin=found_margins)
     drawn, others = customers.loc[drawn.index], customers.loc[others.index]
     found: list[Found] = []
     if CONTROL in set(drawn["arm"]):
-        checks = _draw_checks(campaign, drawn, config)
+        checks = draw_checks(campaign, drawn, config)
         found += _randomised(drawn, treatments, has_margin, config, smallest_group)
         hidden = sorted(_hidden(drawn, treatments, smallest_group))
         checks["segments_not_told"] = len(hidden)
@@ -116,7 +116,7 @@ def covariates(customers: pd.DataFrame) -> np.ndarray:
     )
 
 
-def _margins(customers: pd.DataFrame, config: settings.Evaluate) -> tuple[bool, pd.Series]:
+def margins(customers: pd.DataFrame, config: settings.Evaluate) -> tuple[bool, pd.Series]:
     """(whether enough of the revenue has unit costs, each one's margin).
 
     Revenue without costs earns what the rest earns.
@@ -159,7 +159,7 @@ def _of_group(
     for metric in METRICS:
         blank = Found(arm, metric, RANDOMISED, segment=segment)
         if metric == MARGIN and not has_margin:
-            yield replace(blank, notes=(_no_margin(group, config),))
+            yield replace(blank, notes=(no_margin(group, config),))
             continue
         told = group[metric].notna().to_numpy()
         treated, control = (group[metric][told & side].to_numpy("float64") for side in (is_treated, ~is_treated))
@@ -210,7 +210,7 @@ def _observed(
                 why = "not known of customers who were not contacted"
                 found.append(replace(blank, notes=(why,)))
             elif metric == MARGIN and not has_margin:
-                found.append(replace(blank, notes=(_no_margin(both, config),)))
+                found.append(replace(blank, notes=(no_margin(both, config),)))
             elif among is None:
                 why = "too few customers, or too few who were not contacted and are like them"
                 found.append(replace(blank, notes=(why,), is_trusted=False))
@@ -253,7 +253,7 @@ def _before_after(contacted: pd.DataFrame, arm: str, smallest: int) -> Iterator[
         yield replace(blank, plain=effects.paired(after, before), notes=tuple(notes))
 
 
-def _draw_checks(campaign: Campaign, drawn: pd.DataFrame, config: settings.Evaluate) -> dict[str, Any]:
+def draw_checks(campaign: Campaign, drawn: pd.DataFrame, config: settings.Evaluate) -> dict[str, Any]:
     """Whether the arms look as if drawn at random, as intended: each test with its p-value, and what is broken."""
     counts = {arm: int(size) for arm, size in drawn["arm"].value_counts().sort_index().items()}
     intended = config.intended_shares.get(campaign.campaign_id, config.intended_shares.get(campaign.strategy_id or ""))
@@ -348,7 +348,7 @@ def _row(
     return row
 
 
-def _no_margin(customers: pd.DataFrame, config: settings.Evaluate) -> str:
+def no_margin(customers: pd.DataFrame, config: settings.Evaluate) -> str:
     revenue = customers["revenue"].sum()
     if not revenue > 0:
         return "no revenue to take a margin of"

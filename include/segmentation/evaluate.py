@@ -9,41 +9,19 @@ out. How to read it: docs/campaign-results.md.
 import datetime as dt
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from segmentation import (
+    campaign_customers,
     campaign_effects,
     campaign_pages,
     campaign_results,
     engine,
-    history,
     settings,
-    snapshots,
     sql,
-    tables,
-    warehouse,
 )
 from segmentation.campaign_effects import Campaign
 from segmentation.settings import Stores
-
-_ENTITIES = (
-    tables.CUSTOMERS,
-    tables.PRODUCTS,
-    tables.ORDERS,
-    tables.ORDER_ITEMS,
-    tables.CAMPAIGNS,
-    tables.CAMPAIGN_CONTACTS,
-)
-_HISTORY = pa.schema(
-    [
-        ("customer_id", pa.string()),
-        ("segment_id", pa.int32()),
-        ("segment_name", pa.string()),
-        ("valid_from", pa.date32()),
-        ("valid_to", pa.date32()),
-    ]
-)
 
 
 def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
@@ -55,11 +33,12 @@ def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
     campaign_results.ensure_schema(stores.marketing)
     config, smallest = settings.load().evaluate, settings.load().publish.smallest_group
     with engine.session(stores.lake) as session:
-        for entity in _ENTITIES:
-            session.put(entity.table, history.known(stores, entity.name, day))
-        session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
-        campaigns = _due(session, day, stores)
-        customers = _customers(session, day, stores, config) if campaigns else None
+        campaign_customers.look_up(session, day, stores)
+        due = _due(session, day, stores)
+        campaigns = _campaigns(due, day)
+        customers = None
+        if campaigns:
+            customers = campaign_customers.outcomes(session, day, stores, due, config.most_compared)
     rows: list[dict[str, Any]] = []
     if customers is not None:
         for campaign_id, group in customers.groupby("campaign_id", sort=True):
@@ -70,12 +49,14 @@ def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
     return {"campaigns": len(campaigns), "running": running, "rows": len(rows), "pages": pages}
 
 
-def _due(session: engine.Session, day: dt.date, stores: Stores) -> dict[str, Campaign]:
-    """The campaigns to evaluate, by id; also `evaluate.due` in the session."""
+def _due(session: engine.Session, day: dt.date, stores: Stores) -> pa.Table:
+    """The campaigns to evaluate: the columns of `campaigns.sql`."""
     begun = engine.table_of(session.batches(sql.read("evaluate", "campaigns"), {"as_of": day}))
     settled = campaign_results.settled(stores.marketing, day)
-    due = begun.filter(pa.array([name not in settled for name in begun["campaign_id"].to_pylist()], pa.bool_()))
-    session.put(tables.DUE_CAMPAIGNS, due)
+    return begun.filter(pa.array([name not in settled for name in begun["campaign_id"].to_pylist()], pa.bool_()))
+
+
+def _campaigns(due: pa.Table, day: dt.date) -> dict[str, Campaign]:
     made = due.drop_columns(["contacts", "held_out"]).to_pylist()
     return {row["campaign_id"]: Campaign(**row, status=status(row["ends_at"], day)) for row in made}
 
@@ -86,21 +67,3 @@ def status(ends_at: dt.datetime, day: dt.date) -> str:
     if ends_at > now:
         return "running"
     return "final" if ends_at + dt.timedelta(days=settings.load().evaluate.settle_days) <= now else "closed"
-
-
-def _customers(session: engine.Session, day: dt.date, stores: Stores, config: settings.Evaluate) -> pd.DataFrame:
-    """Everyone who is compared, with what they did: the columns of `outcomes.sql`, by campaign and customer."""
-    session.put(tables.SEGMENT_HISTORY, _segments(stores))
-    session.create(tables.DRAWN, sql.read("evaluate", "drawn"), {"as_of": day})
-    session.create(tables.NOT_CONTACTED, sql.read("evaluate", "not_contacted"), {"most": config.most_compared})
-    both = f"select * from {tables.DRAWN} union all select * from {tables.NOT_CONTACTED}"  # noqa: S608 - constants
-    session.create(tables.MEASURED_CUSTOMERS, both)
-    return engine.table_of(session.batches(sql.read("evaluate", "outcomes"))).to_pandas()
-
-
-def _segments(stores: Stores) -> pa.Table:
-    """Who was in which segment since when."""
-    snapshots.ensure_schema(stores.marketing)
-    names = ", ".join(_HISTORY.names)
-    statement = f"select {names} from {warehouse.identifier(tables.SEGMENT_HISTORY)}"  # noqa: S608 - a quoted name
-    return pa.Table.from_batches(warehouse.stream(stores.marketing, statement, _HISTORY), _HISTORY)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segmentation import (
     demand,
@@ -22,6 +23,7 @@ from segmentation import (
     lake,
     outcomes,
     purchase_features,
+    randomised,
     settings,
     sql,
     tables,
@@ -125,6 +127,37 @@ def build_training_examples(day: dt.date, stores: Stores, config: settings.Train
     return rows
 
 
+@erasures.holds_off_erasure
+def build_contact_features(day: dt.date, stores: Stores) -> dict[str, int]:
+    """Writes `feat.contact_examples` of one day: the features of everyone whom past campaigns drew, as of the day that
+    they were chosen on, from what `day` knows. Which campaigns and days these are: `randomised`.
+
+    :returns: day of the choice -> rows.
+    :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.
+    """
+    with engine.session(stores.lake) as session:
+        planned = randomised.look_up(session, day, stores)
+        contacted = engine.table_of(session.batches(sql.read("learn_policy", "contacted")))
+    campaigns_of: dict[dt.date, list[str]] = {}
+    for each in planned:
+        campaigns_of.setdefault(each.chosen_on, []).append(each.campaign.campaign_id)
+    rows: dict[str, int] = {}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for chosen_on, campaigns in sorted(campaigns_of.items()):
+            ours = contacted.filter(pc.is_in(contacted["campaign_id"], pa.array(campaigns, pa.string())))
+            rows[f"{chosen_on}"] = 0
+            for batch in _of_contacted(day, chosen_on, stores, ours):
+                rows[f"{chosen_on}"] += batch.num_rows
+                yield batch
+
+    stream = batches()
+    first = next(stream, None)
+    schema = pa.schema([("customer_id", pa.string()), ("as_of_date", pa.date32())]) if first is None else first.schema
+    lake.write(stores.lake, tables.CONTACT_EXAMPLES, day, stream, schema)
+    return rows
+
+
 def snapshot(
     session: engine.Session, stores: Stores, *, known: dt.date, as_of: dt.date, sample_below: str = EVERYONE
 ) -> Snapshot:
@@ -196,6 +229,15 @@ def first_order_day(day: dt.date, stores: Stores) -> dt.date:
     if first is None:
         raise NoHistoryError(f"{tables.ORDERS.table} of {day} is empty: there is nothing to learn from")
     return first
+
+
+def _of_contacted(day: dt.date, chosen_on: dt.date, stores: Stores, contacted: pa.Table) -> Iterator[pa.RecordBatch]:
+    """The features of some customers as of a past day; the first batch is empty and typed."""
+    with engine.session(stores.lake) as session:
+        made = snapshot(session, stores, known=day, as_of=chosen_on)
+        session.create(tables.CUSTOMER_FEATURES, side_by_side(), {"as_of": chosen_on})
+        session.put(tables.CONTACTED, contacted)
+        yield from session.batches(sql.read("learn_policy", "features"), function=made.finish)
 
 
 def _families_off(session: engine.Session) -> dict[str, str]:

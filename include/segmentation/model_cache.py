@@ -3,6 +3,7 @@ Copies of the promoted models in the lake, so that a daily run that has seen the
 
     {lake}/models/<model>/<version>/     the artifact as MLflow stored it; `version.json`, written last, makes it whole
     {lake}/models/resolved/<day>.json    the versions that score a day, as MLflow last answered, and when it did
+    {lake}/models/uplift/<day>.json      the same, for the version that strategies go by
 
 A version never changes, so its copy is read first. The answer is only used while MLflow cannot be reached. Whatever
 comes from a copy is read by the rules for what comes from MLflow: see `Registry.read`. The folder may be removed.
@@ -48,7 +49,7 @@ def load(registry: Registry, version: Version, lake: str) -> tuple[Any, dict[str
 
 
 def resolved(
-    resolve: Callable[[], Mapping[str, Version]], lake: str, day: dt.date, now: dt.datetime
+    resolve: Callable[[], Mapping[str, Version]], lake: str, day: dt.date, now: dt.datetime, of: str = "resolved"
 ) -> dict[str, Version]:
     """The versions that score a day, by model: what MLflow says, or what it said last if it cannot be reached.
 
@@ -56,25 +57,26 @@ def resolved(
 
     :param resolve: asks MLflow.
     :param now: goes into what is remembered.
+    :param of: the folder of the answers, one for each kind of question.
     :raises registry.UnreachableError: MLflow cannot be reached, and nothing is remembered for the day or one before.
     """
     try:
         versions = dict(resolve())
     except UnreachableError as error:
-        return _recalled(lake, day, error)
+        return _recalled(lake, day, error, of)
     told = {"resolved_at": now.isoformat(), "versions": {model: _told(each) for model, each in versions.items()}}
-    lakes.write_text(_answer(lake, day), json.dumps(told, indent=1))
+    lakes.write_text(_answer(lake, day, of), json.dumps(told, indent=1))
     return versions
 
 
-def _recalled(lake: str, day: dt.date, error: UnreachableError) -> dict[str, Version]:
-    days = sorted(name.removesuffix(".json") for name in lakes.files_in(posixpath.dirname(_answer(lake, day))))
+def _recalled(lake: str, day: dt.date, error: UnreachableError, of: str) -> dict[str, Version]:
+    days = sorted(name.removesuffix(".json") for name in lakes.files_in(posixpath.dirname(_answer(lake, day, of))))
     before = [each for each in days if each <= f"{day}"]
-    text = lakes.read_text(_answer(lake, dt.date.fromisoformat(before[-1]))) if before else None
+    text = lakes.read_text(_answer(lake, dt.date.fromisoformat(before[-1]), of)) if before else None
     if text is None:
         raise UnreachableError(
-            f"{error}; and no answer of it is remembered under {posixpath.dirname(_answer(lake, day))} for {day} or a "
-            "day before: bring MLflow back and run this again"
+            f"{error}; and no answer of it is remembered under {posixpath.dirname(_answer(lake, day, of))} for {day} "
+            "or a day before: bring MLflow back and run this again"
         ) from error
     told = json.loads(text)
     versions = {
@@ -147,5 +149,5 @@ def _folder(lake: str, version: Version, name: str) -> str:
     return posixpath.join(lake, "models", version.model, version.version, name)
 
 
-def _answer(lake: str, day: dt.date) -> str:
-    return posixpath.join(lake, "models", "resolved", f"{day}.json")
+def _answer(lake: str, day: dt.date, of: str) -> str:
+    return posixpath.join(lake, "models", of, f"{day}.json")

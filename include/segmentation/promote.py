@@ -60,7 +60,7 @@ def promote_models(
             continue
         outcomes[model], is_served = _refused(registry, model, version, reasons, day)
         log.warning("%s %s", model, outcomes[model])
-        if not is_served:
+        if not is_served and model != tables.UPLIFT_MODEL:  # strategies go by their file instead
             without[model] = f"refused: {reasons}"
             helpless.append(f"{model} version {version}: {reasons}")
     if helpless:

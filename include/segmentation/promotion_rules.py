@@ -48,6 +48,10 @@ def judge(
     limits = config.promotion
     found = [_sizes(metrics, config.cluster)] if model == tables.SEGMENTS_MODEL else []
     found += [_chance(name, metrics[name]) for name in _CHANCE if name in metrics]
+    if "value_advantage" in metrics:
+        found += [_worth(metrics), _advantage(metrics)]
+    if champion is not None and "changed_share_strategy" in metrics:
+        found.append(_changes("strategy", metrics["changed_share_strategy"], limits))
     if champion is not None and model in tables.TARGETS:
         found.append(_gain(metrics, limits))
     if "auc" in metrics and "calibration_error" in metrics:
@@ -78,6 +82,26 @@ def _chance(name: str, number: float) -> Finding:
     called = "AUC" if name == "auc" else "Spearman's correlation"
     verdict = PASS if number > _CHANCE[name] else FAIL
     return Finding("chance", f"{called} {number:.3f} on the test cutoff", f"above {_CHANCE[name]}", verdict)
+
+
+def _worth(metrics: Mapping[str, float]) -> Finding:
+    """A policy that is surely worth less than to contact nobody is not used."""
+    value, high = metrics["value_policy"], metrics["value_policy_high"]
+    verdict = PASS if value >= 0 else FAIL if high < 0 else ASK
+    return Finding("worth", f"{_of_value(metrics, 'policy')} over nobody", "passes from 0, fails surely below", verdict)
+
+
+def _advantage(metrics: Mapping[str, float]) -> Finding:
+    """One that is surely worth less than the best single offer for all is not used either."""
+    value, high = metrics["value_advantage"], metrics["value_advantage_high"]
+    verdict = PASS if value >= 0 else FAIL if high < 0 else ASK
+    found = f"{_of_value(metrics, 'advantage')} over everybody the best single offer"
+    return Finding("advantage", found, "passes from 0, fails surely below", verdict)
+
+
+def _of_value(metrics: Mapping[str, float], name: str) -> str:
+    value, low, high = (metrics[f"value_{name}{end}"] for end in ("", "_low", "_high"))
+    return f"margin per customer {value:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def _gain(metrics: Mapping[str, float], limits: Promotion) -> Finding:

@@ -17,7 +17,7 @@ def roll_back(model: str, version: str | None, request: str, stores: Stores) -> 
     :raises ValueError: no such model, or a version for all of them.
     :raises registry.NoModelError: there is nothing to go back to; nothing was changed.
     """
-    known = [tables.SEGMENTS_MODEL, *tables.TARGETS]
+    known = [tables.SEGMENTS_MODEL, *tables.TARGETS, tables.UPLIFT_MODEL]
     if model != ALL and model not in known:
         raise ValueError(f"there is no model {model!r}; there are {', '.join(known)}, and {ALL}")
     if model == ALL and version:

@@ -288,6 +288,18 @@ class Strategy(_Group):
     )
 
 
+class Policy(_Group):
+    """What strategies change, learnt from campaigns, and how that is used; see docs/policy.md."""
+
+    history_days: int = Field(365, ge=1, description="campaigns that began so lately are learnt from")
+    most_rows: int = Field(300_000, ge=1_000, description="contacts that are learnt from, of the latest campaigns")
+    choice_days: int = Field(7, ge=0, description="a campaign goes by the latest choice of at most so many days before")
+    redraw_days: int = Field(7, ge=1, description="what is explored stays the same for so many days")
+    exploration: float = Field(1.0, ge=0, le=3, description="times what is unsure of an effect; 0: nothing is explored")
+    assumed_spread: float = Field(0.0, ge=0, le=3, description="how unsure is what is only assumed, as a share")
+    seed: int = Field(20_263, ge=0)
+
+
 class Recommend(_Group):
     """What is recommended; see docs/products.md."""
 
@@ -439,6 +451,7 @@ class Settings(BaseSettings):
     promotion: Promotion = Promotion()
     score: Score = Score()
     strategy: Strategy = Strategy()
+    policy: Policy = Policy()
     recommend: Recommend = Recommend()
     movement: Movement = Movement()
     publish: Publish = Publish()

@@ -2,17 +2,18 @@
 strategy: `score.customer_daily` -> `score.strategy_daily`: which strategy, offer and channel each customer gets.
 
 What there is to choose from is in `include/config/strategies.yaml` (`strategy_file`), how it is chosen in
-`strategy_choice`. A strategy that goes by a column which this shop does not have switches itself off, and says so. Who
-gets an offer is audited (`strategy_audit`): a gap over its limit keeps the strategies out of what is published, while
-the segments go on.
+`strategy_choice`, and what campaigns have taught of it comes by `strategy_learnt`. A strategy that goes by a column
+which this shop does not have switches itself off, and says so. Who gets an offer is audited (`strategy_audit`): a gap
+over its limit keeps the strategies out of what is published, while the segments go on.
 """
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from segmentation import (
@@ -26,14 +27,16 @@ from segmentation import (
     strategy_choice,
     strategy_columns,
     strategy_file,
+    strategy_learnt,
     tables,
     turns,
 )
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
-from segmentation.strategy_choice import Known
+from segmentation.strategy_choice import Cutoff, Known
 from segmentation.strategy_columns import ORDER_VALUE
 from segmentation.strategy_file import Planned
+from segmentation.strategy_learnt import Champion
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,9 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
     :param key: what the control groups are drawn by; another one draws all of them anew.
     :param path: the file of strategies.
     :returns: `rows`, `strategies` (id -> `customers`, the `held_out` among them, and the `cost` of contacting the
-        others), `off` (id -> why), `remarks`, `offer_gap`, and `withheld`, why nothing of it is published, or None.
+        others), `off` (id -> why), `remarks`, `offer_gap`, and `withheld`, why nothing of it is published, or None;
+        `model`, the version of `strategy_uplift` that was gone by, or None, `assumed_because`, why None, and `bases`,
+        of how many customers the choice is learnt, explored, assumed.
     :raises strategy_file.StrategiesError: the file cannot be right; names every line.
     :raises WeakKeyError: the key has fewer than 16 characters.
     :raises lake.MissingDayError: the day has no scores or no features.
@@ -63,14 +68,16 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
     with _session(stores) as session:
         known = look_up(session, day, stores, planned)
         usable, off, remarks = switched(planned, known)
-        _choose(session, usable, known, key, f"{day}")
+        champion, why_not = strategy_learnt.champion(day, stores)
+        learnt, cutoffs = _choose(session, usable, known, key, day, champion, stores)
         audit = strategy_audit.of_choices(session, lake.columns(stores.lake, tables.CUSTOMER_FEATURES, day))
         withheld = _withheld(audit)
         told = {"withheld": withheld} if withheld else {}
         written = session.batches(strategy_choice.rows(usable, f"{day}") if usable else _nobody(day))
-        fitting = (_fitting(batch) for batch in written)
+        fitting = (_fitting(_told(batch, usable, learnt, cutoffs)) for batch in written)
         rows = lake.write(stores.lake, tables.STRATEGIES, day, fitting, tables.STRATEGY_COLUMNS, lambda: told)
         counts = _counts(session, usable)
+    bases = _bases(day, stores)
     for line in [*(f"strategy {name} is off: {why}" for name, why in off.items()), *remarks]:
         log.info(line)
     if withheld:
@@ -83,6 +90,9 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
         "offer_gap": round(audit.gap, 4),
         "offer_shares": audit.shares,
         "withheld": withheld,
+        "model": champion.version.version if champion else None,
+        "assumed_because": None if champion else why_not,
+        "bases": bases,
     }
 
 
@@ -153,14 +163,64 @@ def _session(stores: Stores):
     return engine.session(stores.lake, settings.load().model_copy(update={"engine": "duckdb"}))
 
 
-def _choose(session: engine.Session, usable: Sequence[Planned], known: Known, key: str, day: str) -> None:
+def _choose(
+    session: engine.Session,
+    usable: Sequence[Planned],
+    known: Known,
+    key: str,
+    day: dt.date,
+    champion: Champion | None,
+    stores: Stores,
+) -> tuple[set[int], dict[int, Cutoff]]:
+    """Makes `strategy.choices`; (the numbers of the strategies whose effect has been learnt, where budgets ran out)."""
     if not usable:
         nobody = f"select customer_id, cast(null as integer) as number from {tables.CUSTOMER_SCORES}"  # noqa: S608
         session.create(tables.STRATEGY_CHOICES, nobody)
-        return
+        return set(), {}
+    learnt = strategy_learnt.put(session, champion, usable, day, stores)
     session.put("strategy.key", strategy_choice.keys(key))
-    session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(usable, known, day))
-    strategy_choice.assigned(session, usable)
+    session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(usable, known, f"{day}", learnt))
+    return learnt, strategy_choice.assigned(session, usable)
+
+
+def _told(
+    batch: pa.RecordBatch, usable: Sequence[Planned], learnt: Collection[int], cutoffs: Mapping[int, Cutoff]
+) -> pa.RecordBatch:
+    """Adds what each choice rests on, its chance, and what else was open; nulls where there is none."""
+    if not usable:
+        return batch
+    table = pa.table(batch)
+    chosen = np.flatnonzero(table["number"].is_valid().to_numpy())
+    some = table.take(pa.array(chosen))
+    numbers = range(len(usable))
+    mean = np.column_stack([some[f"mean_{n}"].to_numpy().astype(float) for n in numbers])
+    spread = np.column_stack([some[f"spread_{n}"].to_numpy().astype(float) for n in numbers])
+    may = np.isfinite(mean)
+    mean, spread = np.where(may, mean, 0.0), np.where(may, spread, 0.0)
+    least = np.array([cutoffs[n].margin if n in cutoffs else 0.0 for n in numbers])
+    number = some["number"].to_numpy().astype(int)
+    chance = np.ones(len(chosen))
+    is_unsure = spread.max(axis=1) > 0
+    drawn = (each[is_unsure] for each in (number, mean, spread, may))
+    chance[is_unsure] = strategy_learnt.chances(*drawn, least)
+    places = np.full(table.num_rows, -1)
+    places[chosen] = np.arange(len(chosen))
+    take = pa.array(places, mask=places < 0)
+    ids = pa.array([each.strategy.id for each in usable], pa.string())
+    offsets = np.concatenate([[0], may.sum(axis=1).cumsum()]).astype("int32")
+    told = {
+        "basis": pa.array(strategy_learnt.bases(number, mean, may, least, [n in learnt for n in numbers]), pa.string()),
+        "chance": pa.array(chance),
+        "open_to": pa.ListArray.from_arrays(offsets, ids.take(pa.array(np.nonzero(may)[1]))),
+    }
+    for name, values in told.items():
+        table = table.append_column(name, values.take(take))
+    return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _bases(day: dt.date, stores: Stores) -> dict[str, int]:
+    rows = lake.read(stores.lake, tables.STRATEGIES, day, ["basis"])["basis"].drop_null()
+    return {each["values"]: each["counts"] for each in rows.value_counts().to_pylist()}
 
 
 def _filled(session: engine.Session, table: str, names: set[str]) -> list[str]:

@@ -1,11 +1,12 @@
 """
 Which strategy a customer gets: the one that is expected to bring the most, as long as budgets last.
 
-**What a contact is expected to bring** is, until campaign results teach better, `gain x value - cost_per_contact`. The
-gain is how much more probable an order within 30 days becomes if its odds grow `expected_lift`-fold: p k / (1 - p +
-p k) - p, for p = purchase_probability_30d. So it is small for who buys anyway and for who will not buy anyway. The
-value is `expected_margin`, of an order or as a share of the customer's mean order value (the shop's, for who never
-ordered). `gain` is the one place to change when effects are learnt.
+**What a contact is expected to bring** is what campaigns have taught of the strategy's effect on the customer, less
+`cost_per_contact` (`strategy_learnt`); where they have not yet, `gain x value - cost_per_contact`. The gain is how much
+more probable an order within 30 days becomes if its odds grow `expected_lift`-fold: p k / (1 - p + p k) - p, for p =
+purchase_probability_30d. So it is small for who buys anyway and for who will not buy anyway. The value is
+`expected_margin`, of an order or as a share of the customer's mean order value (the shop's, for who never ordered). Of
+what is unsure one value is drawn, and the choice goes by that: so strategies are explored.
 
 **Who gets it**: all pairs of customer and strategy that bring something are gone through from the best down, and each
 is taken if the customer is still free and the strategy's budget of the day still pays. Where no budget runs out,
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from segmentation import engine, strategy_columns, tables
+from segmentation import engine, settings, strategy_columns, tables
 from segmentation.strategy_columns import ANNIVERSARY, ORDER_VALUE, PROBABILITY
 from segmentation.strategy_file import CHANNELS, Planned, Strategy
 
@@ -72,28 +73,38 @@ def keys(secret: str) -> pa.Table:
     return pa.table({"inner_pad": [pads[0]], "outer_pad": [pads[1]]})
 
 
-def candidates(planned: Sequence[Planned], known: Known, day: str) -> str:
-    """The SELECT of `strategy.candidates`: per scored customer, and for each strategy by number, the margin that is
-    expected, null where it may not be used or brings nothing, and whether the customer is held out of it."""
-    columns = [column for number, each in enumerate(planned) for column in _of_strategy(number, each.strategy, known)]
+def candidates(planned: Sequence[Planned], known: Known, day: str, learnt: Collection[int] = ()) -> str:
+    """The SELECT of `strategy.candidates`: per scored customer, and for each strategy by number, the margin that it is
+    chosen by, null where it may not be used or brings nothing; its mean and spread, null where it may not be used; and
+    whether the customer is held out of it.
+
+    :param learnt: the strategies whose effect is in `strategy.uplift`.
+    """
+    columns = [
+        column for number, each in enumerate(planned) for column in _of_strategy(number, each.strategy, known, learnt)
+    ]
     whom = [f"{_whom(each, known)} as whom_{number}" for number, each in enumerate(planned)]
+    drawn = [f"mean_{number} + spread_{number} * draw_{number} as margin_{number}" for number in range(len(planned))]
     return f"""
         with base as ({_base(planned, known)}),
         asked as (select *, {", ".join(whom)} from base),
         reckoned as (
-            select customer_id, may_email, may_sms, may_push, preferred, inner_pad, outer_pad,
-                md5_number_lower({engine.literal(day)} || customer_id) as tie,
+            select a.customer_id, may_email, may_sms, may_push, preferred, inner_pad, outer_pad,
+                md5_number_lower({engine.literal(day)} || a.customer_id) as tie,
+                {", ".join(f"u.draw_{number}" for number in range(len(planned)))},
                 {", ".join(columns)}
-            from asked cross join strategy.key
-        )
+            from asked as a cross join strategy.key
+            left join {tables.STRATEGY_UPLIFT} as u on a.customer_id = u.customer_id
+        ),
+        drawn as (select *, {", ".join(drawn)} from reckoned)
         select customer_id, may_email, may_sms, may_push, preferred, tie, {
         ", ".join(
-            f"case when margin_{n} > 0 then margin_{n} end as margin_{n}, "
+            f"mean_{n}, spread_{n}, case when margin_{n} > 0 then margin_{n} end as margin_{n}, "
             f"case when margin_{n} > 0 then {_is_held(each.strategy)} end as is_held_{n}"
             for n, each in enumerate(planned)
         )
     }
-        from reckoned
+        from drawn
     """  # noqa: S608 - names of this module, checked conditions, numbers
 
 
@@ -112,30 +123,34 @@ def choices(planned: Sequence[Planned], cutoffs: Mapping[int, Cutoff]) -> str:
     best = f"greatest({', '.join(f'open_{number}' for number in numbers)})"
     first = " ".join(f"when open_{number} = best then {number}" for number in numbers)
     held = " ".join(f"when {number} then is_held_{number}" for number in numbers)
+    told = ", ".join(f"mean_{number}, spread_{number}" for number in numbers)
     return f"""
         with open_ones as (select *, {open_to} from {tables.STRATEGY_CANDIDATES}),
         best_ones as (select *, {best} as best from open_ones),
         chosen as (select *, case {first} end as number from best_ones)
         select customer_id, tie, may_email, may_sms, may_push, preferred, number, best as margin,
-            case number {held} end as is_held
+            case number {held} end as is_held, {told}
         from chosen
     """  # noqa: S608 - names and numbers
 
 
-def assigned(session: engine.Session, planned: Sequence[Planned]) -> None:
-    """Makes `strategy.choices` of `strategy.candidates` and the budgets, as the module says."""
+def assigned(session: engine.Session, planned: Sequence[Planned]) -> dict[int, Cutoff]:
+    """Makes `strategy.choices` of `strategy.candidates` and the budgets, as the module says.
+
+    :returns: where the budgets ran out, by number of the strategy.
+    """
     cutoffs: dict[int, Cutoff] = {}
     while True:
         session.create(tables.STRATEGY_CHOICES, choices(planned, cutoffs))
         overrun = _overrun(session, planned, set(cutoffs))
         if not overrun:
-            return
+            return cutoffs
         number = min(overrun, key=lambda each: (-overrun[each].margin, each))
         cutoffs[number] = overrun[number]
 
 
 def rows(planned: Sequence[Planned], day: str) -> str:
-    """The SELECT of `score.strategy_daily` from `strategy.choices`."""
+    """The SELECT of `score.strategy_daily` from `strategy.choices`, and number, means and spreads behind it."""
 
     def by_number(values: Sequence[str]) -> str:
         return f"case number {' '.join(f'when {n} then {value}' for n, value in enumerate(values))} end"
@@ -145,13 +160,14 @@ def rows(planned: Sequence[Planned], day: str) -> str:
             {by_number([engine.literal(each.strategy.id) for each in planned])} as strategy_id,
             {by_number([engine.literal(each.strategy.offer) for each in planned])} as offer,
             {by_number([_channel(each.strategy) for each in planned])} as contact_channel,
-            is_held as in_holdout, margin as expected_margin
+            is_held as in_holdout, margin as expected_margin, number,
+            {", ".join(f"mean_{n}, spread_{n}" for n in range(len(planned)))}
         from {tables.STRATEGY_CHOICES}
     """  # noqa: S608 - names, escaped texts and numbers
 
 
 def gain(strategy: Strategy) -> str:
-    """How much more probable an order becomes by a contact. What is learnt from campaigns belongs here."""
+    """How much more probable an order becomes by a contact, as the file assumes it."""
     p, k = f"least(greatest({_double(PROBABILITY)}, 0), 1)", engine.literal(strategy.expected_lift)
     return f"({p} * {k} / (1 - {p} + {p} * {k}) - {p})"
 
@@ -201,13 +217,21 @@ def _whom(planned: Planned, known: Known) -> str:
     return f"coalesce({' and '.join(rules)}, false)"
 
 
-def _of_strategy(number: int, strategy: Strategy, known: Known) -> list[str]:
-    value = engine.literal(strategy.margin_amount)
-    if strategy.margin_share is not None:
-        mean = engine.literal(known.order_value or 0.0)
-        value = f"{engine.literal(strategy.margin_share)} * coalesce({_double(ORDER_VALUE)}, {mean})"
-    margin = f"cast({gain(strategy)} * {value} - {engine.literal(strategy.cost_per_contact)} as double)"
-    return [f"case when whom_{number} then {margin} end as margin_{number}"]
+def _of_strategy(number: int, strategy: Strategy, known: Known, learnt: Collection[int]) -> list[str]:
+    cost = engine.literal(strategy.cost_per_contact)
+    if number in learnt:
+        mean, spread = f"u.mean_{number} - {cost}", f"u.spread_{number} * {settings.load().policy.exploration!r}"
+    else:
+        value = engine.literal(strategy.margin_amount)
+        if strategy.margin_share is not None:
+            shop = engine.literal(known.order_value or 0.0)
+            value = f"{engine.literal(strategy.margin_share)} * coalesce({_double(ORDER_VALUE)}, {shop})"
+        brings = f"{gain(strategy)} * {value}"
+        mean, spread = f"{brings} - {cost}", f"abs({brings}) * {settings.load().policy.assumed_spread!r}"
+    return [
+        f"case when whom_{number} then cast({told} as double) end as {kind}_{number}"
+        for kind, told in (("mean", mean), ("spread", spread))
+    ]
 
 
 def _is_held(strategy: Strategy) -> str:

@@ -16,9 +16,9 @@ from segmentation.conditions import NUMBER, TEXT, TRUTH, Column
 # Published, but nothing that a strategy could go by: keys, what strategies themselves write, lists
 _NOT_SCORES = (
     "customer_id", "as_of_date", "strategy_id", "offer", "contact_channel", "in_holdout", "recommended_products",
-    "reasons", "model_versions", "scored_at",
+    "reasons", "model_versions", "scored_at", "strategy_basis",
 )  # fmt: skip
-_AUDITED = ("gender", "age_years", "income_band")
+AUDITED = ("gender", "age_years", "income_band")
 _REFUSAL = "nobody gets an offer for gender, age or income; who gets one is audited by them"
 # What strategies know besides, see include/sql/strategy/facts.sql
 ANNIVERSARY = "anniversary_in_days"
@@ -31,7 +31,7 @@ def every() -> dict[str, Column]:
     """All of them by name."""
     found = {name: Column(name, _kind(kind), _values().get(name)) for name, kind in scores().items()}
     for name in features():
-        refusal = _REFUSAL if name in _AUDITED else None
+        refusal = _REFUSAL if name in AUDITED else None
         found[name] = Column(name, TEXT if name in _named() else NUMBER, refusal=refusal)
     found[ANNIVERSARY] = Column(ANNIVERSARY, NUMBER)
     return found

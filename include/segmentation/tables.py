@@ -342,6 +342,7 @@ POPULATION = "feat.population"  # of a snapshot that is being made, like feat.<f
 OUTCOME_ROWS = "feat.outcomes"  # the same: what its customers did afterwards
 CUSTOMER_FEATURES = "feat.customer_daily"
 TRAINING_EXAMPLES = "feat.training_examples"
+CONTACT_EXAMPLES = "feat.contact_examples"  # features of who was drawn for a campaign, as of the day of that choice
 DEMAND = "feat.demand"  # how busy each past day was; see `demand`
 DICTIONARY = "features.md"  # beside either: what the columns mean, and which families were off
 CUSTOMER_SCORES = "score.customer_daily"
@@ -351,6 +352,7 @@ STRATEGIES = "score.strategy_daily"
 # What the strategies of a day are chosen from; tables of a session, not in the lake
 STRATEGY_FACTS = "strategy.facts"
 STRATEGY_STOCK = "strategy.stock"
+STRATEGY_UPLIFT = "strategy.uplift"
 STRATEGY_CANDIDATES = "strategy.candidates"
 STRATEGY_CHOICES = "strategy.choices"
 ASKED = "recommend.asked"  # of a list that is being made, like recommend.<table>; not in the lake
@@ -358,6 +360,8 @@ CANDIDATES = "recommend.candidates"
 
 # Models in the registry: who belongs where, and one classifier per target
 SEGMENTS_MODEL = "customer_segments"
+# What each strategy changes for each customer; without it the strategies go by what their file assumes
+UPLIFT_MODEL = "strategy_uplift"
 
 
 @dataclass(frozen=True)
@@ -423,6 +427,7 @@ DUE_CAMPAIGNS = "evaluate.due"
 DRAWN = "evaluate.drawn"
 NOT_CONTACTED = "evaluate.not_contacted"
 MEASURED_CUSTOMERS = "evaluate.customers"
+CONTACTED = "learn_policy.contacted"  # whom the campaigns of one day of choice drew
 
 # Beside it, what the gates found: every rule's result, and the rows that do not count
 QUALITY_RESULTS = "quality.results"
@@ -470,6 +475,7 @@ SEGMENT_COLUMNS = pa.schema(
         ("model_versions", pa.string()),
         ("scored_at", _TIME),
         ("high_value_probability_90d", pa.float32()),
+        ("strategy_basis", pa.string()),
     ]
 )
 
@@ -515,7 +521,9 @@ RESULT_COLUMNS = pa.schema(
     ]
 )
 
-# The strategy of each scored customer; `expected_margin`: what the contact is expected to bring beyond its cost
+# The strategy of each scored customer. `expected_margin`: what the contact was to bring beyond its cost when it was
+# chosen; `basis`: what that rests on; `chance`: of this choice, and `open_to`: what might have been chosen, for whoever
+# learns from what comes of it
 STRATEGY_COLUMNS = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -525,6 +533,9 @@ STRATEGY_COLUMNS = pa.schema(
         ("contact_channel", pa.string()),
         ("in_holdout", pa.bool_()),
         ("expected_margin", pa.float64()),
+        ("basis", pa.string()),
+        ("chance", pa.float64()),
+        ("open_to", pa.list_(pa.string())),
     ]
 )
 

@@ -57,7 +57,7 @@ def main(customers: list[int], budgets: float, folder: str | None) -> None:
 def _stores(dsn: str, lake: Path):
     from segmentation.settings import Stores
 
-    return Stores(dsn, dsn, str(lake), "")
+    return Stores(dsn, dsn, str(lake), f"sqlite:///{lake / 'mlflow.db'}")
 
 
 def _draw(stores, wanted: int) -> None:

@@ -45,6 +45,7 @@ def deadline(variable: str, minutes: str) -> DeadlineAlert | None:
 DAILY = schedule("SEGMENTATION_DAILY_SCHEDULE", "0 5 * * *")
 CAMPAIGNS = schedule("SEGMENTATION_CAMPAIGNS_SCHEDULE", "0 7 * * *")
 WEEKLY = schedule("SEGMENTATION_WEEKLY_SCHEDULE", "0 2 * * 1")
+POLICY = schedule("SEGMENTATION_POLICY_SCHEDULE", "0 8 * * 1")
 PRODUCTS = schedule("SEGMENTATION_PRODUCTS_SCHEDULE", "0 6 * * 1")
 DAILY_DEADLINE = deadline("SEGMENTATION_DAILY_DEADLINE_MINUTES", "120")
 

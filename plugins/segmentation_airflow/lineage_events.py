@@ -39,6 +39,8 @@ TABLES = {
     "compare": (["feat.training_examples", _MODELS], []),
     "promote": ([_MODELS], [_MODELS]),
     "evaluate": (["raw", "marketing.segment_history"], ["marketing.campaign_results"]),
+    "contact_examples": (["raw", "agg"], ["feat.contact_examples"]),
+    "learn": (["raw", "feat.contact_examples", "score.strategy_daily"], [_MODELS]),
     "movement": (["raw.products", "agg.product_days"], ["marketing.product_movement"]),
 }
 _IN_PARTS = ("shop", "staged", "raw")  # of an entity each, where the task is for one of them

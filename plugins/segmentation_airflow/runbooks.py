@@ -34,6 +34,8 @@ TASKS = {
     "decide": f"{_TASK}#decide",
     "promote": f"{_TASK}#promote",
     "evaluate": f"{_TASK}#evaluate",
+    "contact_examples": f"{_TASK}#contact_examples",
+    "learn": f"{_TASK}#learn",
     "movement": f"{_TASK}#movement",
     "export": f"{_TASK}#export",
     "erase": f"{_TASK}#erase",

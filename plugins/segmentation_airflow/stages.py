@@ -7,7 +7,7 @@ from airflow.sdk import Param, task
 from segmentation_airflow.gates import GateOperator
 from segmentation_airflow.stores import stores
 
-__all__ = ["RELOAD", "TARGETS", "aggregates", "as_day", "extract_and_accept", "stores"]
+__all__ = ["RELOAD", "TARGETS", "UPLIFT", "aggregates", "as_day", "extract_and_accept", "stores"]
 
 ENTITIES = [
     "customers",
@@ -27,6 +27,7 @@ TARGETS = [
     "service_risk_90d",
     "spend_90d",
 ]
+UPLIFT = "strategy_uplift"
 _TIME = {"type": ["null", "string"], "format": "date-time"}
 RELOAD = {
     "reload_since": Param(None, **_TIME, description="load again what was updated at or after this time"),

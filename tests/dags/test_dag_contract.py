@@ -16,6 +16,7 @@ TAGS = {
     "evaluate_campaigns_daily": "daily",
     "export_customer": "on request",
     "export_segment": "on request",
+    "learn_policy_weekly": "weekly",
     "roll_back_model": "on request",
     "roll_back_segments": "on request",
     "segment_customers_daily": "daily",
@@ -49,6 +50,17 @@ EDGES = {
         "training_examples": {"cluster", "classify"},
         "cluster": {"compare"},
         "classify": {"compare"},
+        "compare": {"questions", "promote"},
+        "questions": {"decide"},
+        "decide": {"promote"},
+        "promote": set(),
+    },
+    "learn_policy_weekly": {
+        "extract": {"validate_raw"},
+        "validate_raw": {"aggregates"},
+        "aggregates": {"contact_examples"},
+        "contact_examples": {"learn"},
+        "learn": {"compare"},
         "compare": {"questions", "promote"},
         "questions": {"decide"},
         "decide": {"promote"},
@@ -160,7 +172,7 @@ def test_nothing_publishes_or_trains_on_what_was_not_validated(dag):
     before = {"publish": {"validate_scores", "validate_strategies"}, "score": {"validate_features"}}
     before |= {"aggregates": {"validate_raw"}, "evaluate": {"validate_raw"}, "recommend": {"validate_features"}}
     # which only read what was accepted
-    before |= {key: {"aggregates"} for key in ("features", "training_examples", "movement")}
+    before |= {key: {"aggregates"} for key in ("features", "training_examples", "movement", "contact_examples")}
     besides = {"publish": {"recommend"}}  # lists that nothing judges: products that passed the raw gate
     for task, gates in before.items():
         if task in upstream:
@@ -239,7 +251,8 @@ def test_tasks_that_read_the_shop_s_warehouse_share_a_pool_that_deployments_are_
         if facts["pool"] != "default_pool"
     }
     readers = [
-        "classify_products_weekly", "evaluate_campaigns_daily", "segment_customers_daily", "train_models_weekly",
+        "classify_products_weekly", "evaluate_campaigns_daily", "learn_policy_weekly", "segment_customers_daily",
+        "train_models_weekly",
     ]  # fmt: skip
     assert pools == {(dag_id, "extract"): "shop_warehouse" for dag_id in readers}
     given = json.loads((ROOT / "plugins" / "segmentation_airflow" / "pools.json").read_text(encoding="utf-8"))
@@ -258,6 +271,7 @@ def test_what_is_written_for_others_is_announced(parsed):
         ("classify_products_weekly", "movement"): ["product_movement"],
         ("segment_customers_daily", "publish"): ["customer_segments"],
         ("train_models_weekly", "promote"): ["segmentation_models"],
+        ("learn_policy_weekly", "promote"): ["segmentation_models"],
         ("roll_back_model", "roll_back"): ["segmentation_models"],
         ("erase_customers", "erase"): ["customer_segments"],
         ("roll_back_segments", "roll_back"): ["customer_segments"],
@@ -270,6 +284,7 @@ def test_the_schedules_are_set_by_the_environment(parsed, tmp_path):
         "evaluate_campaigns_daily": "0 7 * * *",
         "segment_customers_daily": "0 5 * * *",
         "train_models_weekly": "0 2 * * 1",
+        "learn_policy_weekly": "0 8 * * 1",
         "erase_customers": None,
         "export_customer": None,
         "classify_products_weekly": "0 6 * * 1",
@@ -305,4 +320,5 @@ def test_the_targets_and_answers_of_the_dags_are_those_of_the_product():
     from segmentation import promote, tables
 
     assert list(tables.TARGETS) == stages.TARGETS
+    assert tables.UPLIFT_MODEL == stages.UPLIFT
     assert (promote.APPROVE, promote.KEEP) == (decision.APPROVE, decision.KEEP)

@@ -66,6 +66,7 @@ FIRST_DAYS = {
     "make backup": ("make backup", r"\d+ files"),
     "make backup TO= KEEP=": ("make backup TO={here}/backups KEEP=1", r"\d+ files"),
     "make restore BACKUP=": ("make restore BACKUP={backup} FORCE=1", "Restored"),
+    "make run DAG=learn_policy_weekly DAY=": ("make run DAG=learn_policy_weekly DAY={next_day}", "promote"),
     "make rollback SNAPSHOT=": ("make rollback SNAPSHOT=1", "1"),
     "make rollback-model MODEL= VERSION=": ("make rollback-model MODEL=churn_90d VERSION=1", "churn_90d"),
     "make rollback-model MODEL=": ("make rollback-model MODEL=purchase_30d", "purchase_30d"),

@@ -47,10 +47,14 @@ def fill(stores, who: str, logs: Path) -> None:
     aggregates.build_aggregates(DAY, stores)
     features.build_features(DAY, stores)
     examples = pa.table({"customer_id": [who, *OTHERS], "recency_days": range(13)})
-    lake.write(stores.lake, tables.TRAINING_EXAMPLES, FIRST, examples.to_batches(), examples.schema)
+    for table in (tables.TRAINING_EXAMPLES, tables.CONTACT_EXAMPLES):
+        lake.write(stores.lake, table, FIRST, examples.to_batches(), examples.schema)
     for day in (FIRST, DAY):
         put_scores(stores, day, [_score(name, day) for name in (who, *OTHERS)])
         publish.publish_segments(day, stores)
+    chosen = [{"customer_id": name, "as_of_date": FIRST, "strategy_id": "s", "chance": 0.4} for name in (who, *OTHERS)]
+    chosen = frames.typed(chosen, tables.STRATEGY_COLUMNS)
+    lake.write(stores.lake, tables.STRATEGIES, FIRST, chosen.to_batches(), chosen.schema)
     aggregates.build_aggregates(DAY, stores)  # what these accepted besides
     for kind in segment_export.FORMATS:
         segment_export.export_segment(1, kind, stores)

@@ -61,6 +61,8 @@ def test_nothing_is_left_of_a_person_and_everything_of_the_others(stores, tmp_pa
     assert told["persons"] == told["tombstones"] == 1
     assert told["removed"]["history/order_items"] == 2  # both versions of the item, and not the one that moved
     assert told["removed"]["history/events"] == 3  # with the mark of the deleted one
+    # what was kept of who was drawn for a campaign, and of the choice
+    assert told["removed"]["feat/contact_examples"] == told["removed"]["score/strategy_daily"] == 1
     assert told["removed"]["quarantine.rows"] == 4
     assert told["removed"]["quality.results"] == 4
     assert told["removed"]["logs"] == 1

@@ -115,6 +115,13 @@ def test_without_any_champion_a_refusal_is_an_error_and_the_rest_is_promoted(sto
         registry.resolve(CHURN, DAY)
 
 
+def test_a_refused_first_policy_is_no_error_as_the_file_of_strategies_goes_on(stores, register):
+    comparison = compared(strategy_uplift=(register("strategy_uplift"), "fail"))
+    outcome = promote.promote_models(DAY, comparison, None, stores)
+    assert outcome == {"strategy_uplift": "version 1 refused: AUC -0.010; there is no champion"}
+    assert Registry(stores.registry, stores.marketing).champion("strategy_uplift") is None
+
+
 @pytest.mark.parametrize(
     ("answer", "champion", "decided_by"),
     [

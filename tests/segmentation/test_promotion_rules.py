@@ -117,3 +117,37 @@ def test_without_a_champion_there_is_nothing_to_keep_and_what_does_not_fail_pass
 def test_limits_in_the_wrong_order_are_refused(limits, said):
     with pytest.raises(ValueError, match=said):
         Promotion(**limits)
+
+
+POLICY = {
+    f"value_{name}{end}": value
+    for name in ("policy", "advantage")
+    for end, value in (("", 0.2), ("_low", -0.1), ("_high", 0.5))
+}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({}, "pass"),
+        ({"value_advantage": 0.0}, "pass"),  # everybody the best single offer
+        ({"value_advantage": -0.05}, "ask"),
+        ({"value_advantage": -0.3, "value_advantage_high": -0.01}, "fail"),
+        ({"value_policy": -0.05}, "ask"),
+        ({"value_policy": -0.3, "value_policy_high": -0.01}, "fail"),
+        ({"changed_share_strategy": 0.2}, "pass"),
+        ({"changed_share_strategy": 0.4}, "ask"),
+        ({"changed_share_strategy": 0.7}, "fail"),
+    ],
+)
+def test_a_policy_is_judged_by_what_it_is_worth_and_what_it_changes(metrics, expected):
+    findings = judged(tables.UPLIFT_MODEL, {**POLICY, **metrics})
+    assert verdict(findings) == expected
+    assert {each.rule for each in findings} <= {"worth", "advantage", "changes"}
+    assert "+0.2000 (-0.1000 to +0.5000)" in judged(tables.UPLIFT_MODEL, POLICY)[0].found
+
+
+def test_a_first_policy_is_refused_only_for_what_is_sure():
+    assert verdict(judged(tables.UPLIFT_MODEL, {**POLICY, "value_policy": -0.05}, None)) == "pass"
+    surely_worse = {**POLICY, "value_policy": -0.3, "value_policy_high": -0.01}
+    assert verdict(judged(tables.UPLIFT_MODEL, surely_worse, None)) == "fail"

@@ -38,8 +38,11 @@ def _rows(ids, customers, names):
     return [{"customer_id": one, **{n: c.get(n) for n in names}} for one, c in zip(ids, customers, strict=True)]
 
 
-def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31"):
-    """What each customer gets. A customer: scores, features and facts by name."""
+def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31", uplift=None):
+    """What each customer gets. A customer: scores, features and facts by name.
+
+    :param uplift: number of a strategy -> `mean`, `spread`, `draw` of each customer, if its effect has been learnt.
+    """
     ids = [f"c{number}" for number in range(len(customers))]
     scores = pa.Table.from_pylist(
         _rows(ids, customers, strategy_columns.scores()),
@@ -60,7 +63,11 @@ def choose(strategies, customers, stock=(), key=KEY, day="2026-01-31"):
         kind = pa.schema([("category", pa.string()), ("pieces", pa.int64())])
         session.put(tables.STRATEGY_STOCK, pa.Table.from_pylist(list(stock), schema=kind))
         session.put("strategy.key", strategy_choice.keys(key))
-        session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(strategies, known, day))
+        told = {f"draw_{number}": [0.0] * len(ids) for number in range(len(strategies))}
+        for number, learnt in (uplift or {}).items():
+            told |= {f"{kind}_{number}": values for kind, values in learnt.items()}
+        session.put(tables.STRATEGY_UPLIFT, pa.table({"customer_id": ids, **told}))
+        session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(strategies, known, day, uplift or ()))
         strategy_choice.assigned(session, strategies)
         rows = engine.table_of(session.batches(strategy_choice.rows(strategies, day))).to_pylist()
     found = {row["customer_id"]: SimpleNamespace(**row) for row in rows}
@@ -271,3 +278,32 @@ def test_a_key_longer_than_a_block_is_hashed_as_hmac_has_it():
     key = "k" * 100
     [one] = choose([planned(holdout_share=0.5)], [{"purchase_probability_30d": 0.5}], key=key)
     assert one.in_holdout == held(planned(holdout_share=0.5).strategy, "c0", key)
+
+
+def test_what_was_learnt_decides_and_the_draw_explores():
+    both = [planned(number=1, expected_lift=9.0), planned(number=2, expected_lift=5.0)]
+    assumed = gain(0.5, 5) * 100 - 1
+    learnt = {0: {"mean": [50.0, 5.0, 5.0], "spread": [1.0, 1.0, 1.0], "draw": [0.0, 0.0, 40.0]}}
+    found = choose(both, [{"purchase_probability_30d": 0.5}] * 3, uplift=learnt)
+    assert [each.strategy_id for each in found] == ["s1", "s2", "s1"]
+    # less what a contact costs by the file
+    assert [each.expected_margin for each in found] == pytest.approx([49, assumed, 44])
+    assert [(each.mean_0, each.spread_0) for each in found] == [(49, 1), (4, 1), (4, 1)]
+    assert found[0].spread_1 == 0
+    # without it the file's assumption stands
+    assert {each.strategy_id for each in choose(both, [{"purchase_probability_30d": 0.5}] * 3)} == {"s1"}
+
+
+def test_exploring_leaves_budgets_and_control_groups_as_they_are():
+    rng = np.random.default_rng(4)
+    one = [planned(number=1, holdout_share=0.3, budget=40.0)]
+    customers = [{"purchase_probability_30d": 0.5}] * 200
+    held = {
+        place for place, each in enumerate(choose([planned(number=1, holdout_share=0.3)], customers)) if each.in_holdout
+    }
+    for _ in range(2):
+        learnt = {0: {"mean": [3.0] * 200, "spread": [2.0] * 200, "draw": rng.normal(size=200).tolist()}}
+        found = choose(one, customers, uplift=learnt)
+        taken = {place for place, each in enumerate(found) if each.strategy_id}
+        assert sum(not found[place].in_holdout for place in taken) == 40
+        assert {place for place in taken if found[place].in_holdout} == held & taken

@@ -22,6 +22,7 @@ CASES = sorted(HOME.glob("*/*/*.yaml"))
 POSTGRES_STAGES = ("extract", "publish", "privacy", "runs")
 DUCKDB_STAGES = (
     "aggregates", "features", "consent", "performance", "recommend", "movement", "strategy", "published", "evaluate",
+    "learn_policy",
 )  # fmt: skip
 SEGMENT_ROWS = f"select * from {tables.SEGMENT_ROWS}"
 # What publishing makes for its session: name -> query with its columns

@@ -47,6 +47,9 @@ comment on column marketing.customer_segments.model_versions is
 comment on column marketing.customer_segments.scored_at is 'when it was computed';
 comment on column marketing.customer_segments.high_value_probability_90d is
 'of being among the top fifth of buyers by spend of the next 90 days; null for prospects';
+comment on column marketing.customer_segments.strategy_basis is
+'what the choice of the strategy rests on: learnt (from campaigns), explored (tried, to learn more), assumed (by the
+file of strategies), or null without a strategy';
 comment on view marketing.segment_changes is
 'the feed, for CRMs that sync by difference: what changed each time that another snapshot became current';
 comment on column marketing.segment_changes.change_id is

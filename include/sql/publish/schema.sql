@@ -50,7 +50,8 @@ create table if not exists marketing_internal.segment_rows (
     snapshot_id bigint not null,
     model_versions jsonb not null,
     scored_at timestamptz not null,
-    high_value_probability_90d real
+    high_value_probability_90d real,
+    strategy_basis text
 ) partition by list (snapshot_id);
 
 -- Columns that came later; asked first, because altering locks readers out even where there is nothing to do.
@@ -61,6 +62,12 @@ begin
         where attrelid = 'marketing_internal.segment_rows'::regclass and attname = 'high_value_probability_90d'
     ) then
         alter table marketing_internal.segment_rows add column high_value_probability_90d real;
+    end if;
+    if not exists (
+        select from pg_attribute
+        where attrelid = 'marketing_internal.segment_rows'::regclass and attname = 'strategy_basis'
+    ) then
+        alter table marketing_internal.segment_rows add column strategy_basis text;
     end if;
 end
 $$;
@@ -159,7 +166,8 @@ select
     snapshot_id,
     model_versions,
     scored_at,
-    high_value_probability_90d
+    high_value_probability_90d,
+    strategy_basis
 from marketing_internal.segment_rows
 where snapshot_id = (select c.snapshot_id from marketing_internal.current_snapshot as c);
 

@@ -2,7 +2,8 @@
 -- the consent to since, there is no word.
 with
 scores as (
-    select * exclude (strategy_id, offer, contact_channel, in_holdout, recommended_products) from score.customer_daily
+    select * exclude (strategy_id, offer, contact_channel, in_holdout, recommended_products, strategy_basis)
+    from score.customer_daily
 )
 
 select
@@ -15,6 +16,7 @@ select
         when 'push' then case when n.push_consent then 'push' end
     end as contact_channel,
     t.in_holdout,
+    t.basis as strategy_basis,
     r.recommended_products
 from scores as s
 left join score.strategy_daily as t on s.customer_id = t.customer_id
