@@ -92,7 +92,8 @@ def _champions(here: Path, day: dt.date, trees: int, depth: int) -> None:
     from segmentation.registry import Registry
 
     os.chdir(here)  # MLflow on SQLite keeps its artifacts in the working directory
-    examples, registry = lake.read(str(here / "lake"), tables.TRAINING_EXAMPLES, day), Registry(_stores(here).registry, _stores(here).marketing)
+    examples, stores = lake.read(str(here / "lake"), tables.TRAINING_EXAMPLES, day), _stores(here)
+    registry = Registry(stores.registry, stores.marketing)
     boosting = {"n_estimators": trees, "max_depth": depth, "learning_rate": 0.08}
     for model, target in tables.TARGETS.items():
         rows = examples.filter(examples[target.label].is_valid()).to_pandas()
