@@ -117,7 +117,7 @@ def _copied(version: Version, lake: str, folder: str) -> bool:
         return False
     for name, digest in files.items():
         local = Path(folder, name).resolve()
-        if not local.is_relative_to(Path(folder).resolve()):  # who writes to the lake may write nowhere else by it
+        if Path(folder).resolve() not in local.parents:  # who writes to the lake may write nowhere else by it
             log.warning(
                 "the copy of %s %s in the lake names a file elsewhere: %s", version.model, version.version, name
             )
