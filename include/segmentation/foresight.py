@@ -43,10 +43,15 @@ class Foresight(BaseEstimator):
         else:
             self.encoder_ = encoder or encoder_of(known)
             self.model_ = RidgeCV(_PENALTIES).fit(self.encoder_.transform(known), amounts)
+        told = self._told(known)
+        self.least_, self.most_ = float(told.min()), float(told.max())
         return self
 
     def predict(self, known: pd.DataFrame) -> np.ndarray:
-        """Amounts, shape (n,)."""
+        """Amounts, shape (n,): none beyond those of the rows that were learnt from, however far away customers lie."""
+        return np.clip(self._told(known), self.least_, self.most_)
+
+    def _told(self, known: pd.DataFrame) -> np.ndarray:
         return np.asarray(self.model_.predict(self.encoder_.transform(known)), float)
 
 

@@ -3,8 +3,9 @@ What each strategy changes for each customer, learnt from randomised results of 
 worth that goes by it.
 
 Each result is of one contact: a customer was drawn for a strategy, and held out of it by a chance that is known. So the
-effect of a strategy is learnt from its own results (`effect_shapes`: a DR-learner in one step), and of the three shapes
-that it may have, the one that foretells held-out results best is taken. No customer is on both sides of a fold.
+effect of a strategy is learnt from its own results (`effect_shapes`: a DR-learner in one step). It is taken to be alike
+for all, unless another shape foretells held-out results better, by more than one standard error (Breiman, Friedman,
+Olshen and Stone 1984, "Classification and Regression Trees", section 3.4.3). No customer is on both sides of a fold.
 
 **What a policy is worth** is told by the doubly robust off-policy value (Dudik, Langford and Li 2011, ICML): the effect
 of the strategy that the policy chooses, as foreseen by models that have not seen the customer, put right by what
@@ -100,6 +101,8 @@ class Results:
 class StrategyUplift(BaseEstimator):
     """The effect of each strategy on each customer: the margin that a contact adds, its cost not taken off.
 
+    Whoever lies beyond what was learnt from counts as its extreme: of what did not vary there nothing is known.
+
     After `fit`: `strategies_`, and in their order `shapes_`; `foresight_` and `encoder_`.
     """
 
@@ -121,16 +124,16 @@ class StrategyUplift(BaseEstimator):
         self.foresight_ = Foresight(self.kind, self.seed).fit(known, outcome, self.encoder_)
         brings = np.log1p(np.maximum(foreseen, 0))
         self.centre_, self.unit_ = float(brings.mean()), max(float(brings.std()), 1e-12)
+        self.bounds_ = None
         encoded = self._encoded(results.known, foreseen)
+        self.bounds_ = np.stack([encoded.min(axis=0), encoded.max(axis=0)])
         pseudo = effect_shapes.pseudo_outcomes(results.outcome, foreseen, results.is_treated, results.treated)
         size = effect_shapes.usual_size(pseudo, foreseen)
-        self.shapes_, self.errors_ = [], []
+        self.shapes_ = []
         for place in range(len(results.strategies)):
             here = results.strategy == place
             rows = (encoded[here], foreseen[here], pseudo[here], size[here])
-            errors = _errors(rows, [held[here] for held in folds])
-            self.errors_.append(errors)
-            self.shapes_.append(EffectShape(min(errors, key=lambda shape: errors[shape])).fit(*rows))
+            self.shapes_.append(EffectShape(_shape(rows, [held[here] for held in folds])).fit(*rows))
         return self
 
     def tell(self, known: pd.DataFrame) -> Told:
@@ -146,7 +149,8 @@ class StrategyUplift(BaseEstimator):
 
     def _encoded(self, known: pd.DataFrame, foreseen: np.ndarray) -> np.ndarray:
         brings = (np.log1p(np.maximum(foreseen, 0)) - self.centre_) / self.unit_
-        return np.column_stack([self.encoder_.transform(known), brings])
+        encoded = np.column_stack([self.encoder_.transform(known), brings])
+        return encoded if self.bounds_ is None else np.clip(encoded, *self.bounds_)
 
 
 @dataclass(frozen=True)
@@ -237,20 +241,23 @@ def _kind(results: Results, seed: int, encoder: Encoder) -> str:
     return min(errors, key=lambda kind: errors[kind])
 
 
-def _errors(rows: tuple[np.ndarray, ...], folds: Sequence[np.ndarray]) -> dict[str, float]:
-    """shape -> mean squared error on held-out rows, each by its usual size."""
+def _shape(rows: tuple[np.ndarray, ...], folds: Sequence[np.ndarray]) -> str:
+    """The shape to go by: the one with the smallest squared error on held-out rows, each by its usual size, if it is
+    smaller than that of `alike` by more than its standard error."""
     encoded, foreseen, pseudo, size = rows
+    if any(held.all() for held in folds):
+        return ALIKE
     errors = {}
     for shape in SHAPES:
         told = np.zeros(len(pseudo))
         for held in folds:
-            if held.all():
-                return {ALIKE: 0.0}
             if held.any():
                 made = EffectShape(shape).fit(encoded[~held], foreseen[~held], pseudo[~held], size[~held])
                 told[held] = made.predict(encoded[held], foreseen[held]).mean
-        errors[shape] = float(np.mean(((pseudo - told) / size) ** 2))
-    return errors
+        errors[shape] = ((pseudo - told) / size) ** 2
+    best = min(errors, key=lambda shape: errors[shape].mean())
+    gain = errors[ALIKE] - errors[best]
+    return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else ALIKE
 
 
 def _drawn(model: StrategyUplift, rest: Results, ours: Results) -> np.ndarray:

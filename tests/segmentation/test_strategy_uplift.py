@@ -90,3 +90,16 @@ def test_the_same_results_give_the_same_model():
     one, two = strategy_uplift.StrategyUplift().fit(made), strategy_uplift.StrategyUplift().fit(made)
     assert (one.predict(made.known) == two.predict(made.known)).all()
     assert (one.tell(made.known).spread > 0).all()
+
+
+def test_beyond_what_was_learnt_from_nothing_is_made_up():
+    """A column that did not vary then, such as contacts before the first campaign, tells nothing when it does."""
+    made, _ = results(6, 1500, slope=0.2)
+    known = made.known.assign(contacts=0.0)
+    model = strategy_uplift.StrategyUplift().fit(Results(**{**vars(made), "known": known}))
+    then, later = (model.tell(known.assign(contacts=number)) for number in (0.0, 5.0))
+    assert later.mean == pytest.approx(then.mean)
+    assert later.spread == pytest.approx(then.spread)
+    far = model.tell(known.assign(x1=1e6))
+    assert np.abs(far.mean).max() < 5 * np.abs(then.mean).max()
+    assert far.spread.max() < 5 * then.spread.max()
