@@ -78,6 +78,7 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         "SEGMENTATION_WEEKLY_SCHEDULE": "",
         "SEGMENTATION_CAMPAIGNS_SCHEDULE": "",
         "SEGMENTATION_PRODUCTS_SCHEDULE": "",
+        "SEGMENTATION_POLICY_SCHEDULE": "",
         # Somebody is waiting for it.
         "SEGMENTATION_TRAINING__SEARCH_SECONDS": os.environ.get("SEGMENTATION_TRAINING__SEARCH_SECONDS", "3"),
         "PYTHONPATH": str(REPOSITORY / "include"),

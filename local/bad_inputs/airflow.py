@@ -42,6 +42,7 @@ def settings(home: Path, registry: str) -> dict[str, str]:
         "SEGMENTATION_WEEKLY_SCHEDULE": "",
         "SEGMENTATION_CAMPAIGNS_SCHEDULE": "",
         "SEGMENTATION_PRODUCTS_SCHEDULE": "",
+        "SEGMENTATION_POLICY_SCHEDULE": "",
         "SEGMENTATION_DAILY_DEADLINE_MINUTES": "",  # which `dag.test` does not survive, apache/airflow#73428
     }
 

@@ -113,7 +113,11 @@ def test_settings_of_the_product_exist(monkeypatch):
     for name, value in SERVICES["airflow-scheduler"]["environment"].items():
         if name.startswith("SEGMENTATION_"):
             monkeypatch.setenv(name, "http://mlflow.example" if "$" in str(value) else str(value))
-    assert settings.load().page.mlflow == "http://mlflow.example"
+    settings.load.cache_clear()
+    try:
+        assert settings.load().page.mlflow == "http://mlflow.example"
+    finally:
+        settings.load.cache_clear()
 
 
 @pytest.fixture

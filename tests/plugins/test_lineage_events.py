@@ -40,7 +40,8 @@ def test_an_event_over_http_names_no_row_and_no_parameter():
         client = OpenLineageClient(config={"transport": transport})
         run = Run("01a223d6-75e5-785e-88f3-4d507e09351e", {"errorMessage": error})
         job, data = Job("fenqun", "j"), [Dataset("fenqun", "raw")]
-        client.emit(RunEvent("2026-07-01T00:00:00Z", "fenqun", run, job, RunState.FAIL, data))
+        at = "2026-07-01T00:00:00Z"
+        client.emit(RunEvent(eventTime=at, producer="fenqun", run=run, job=job, eventType=RunState.FAIL, inputs=data))
         [(path, body)] = events
     assert path == "/api/v1/lineage"
     assert body["inputs"][0]["name"] == "raw"
