@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke why psql warehouse-url test lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -84,8 +84,11 @@ warehouse-url: installed  ## print the warehouse's URL, and nothing else
 compose-smoke: ready  ## try the deployment of docker-compose.yaml for real; needs Docker; ARGS=--celery for two workers
 	@$(subst -m local,-m local.compose_smoke,$(LOCAL)) $(ARGS)
 
-test: dev-ready  ## all tests
+test: dev-ready  ## all tests but the long ones
 	.venv/bin/python -m pytest
+
+test-long: dev-ready  ## the tests of many runs: every command of the documents; backup, restore, back-fill
+	.venv/bin/python -m pytest -m long
 
 lint: dev-ready  ## ruff and sqlfluff
 	.venv/bin/ruff check .

@@ -102,6 +102,7 @@ FIRST_DAYS = {
 }
 EXCUSED = {
     "make test": "it is what runs this",
+    "make test-long": "the same",
     "make lint": "what is handed in passes it before this is run",
     "make lock": "what it writes depends on the day's releases",
     "make demo DATA=": "`make demo` and `make load DATA=` are run above; what is loaded so, in tests/local/",
@@ -193,6 +194,7 @@ def test_every_command_of_the_documents_is_tried_or_excused():
     assert known - shown == set(), "commands that no page shows any more"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shown", FIRST_DAYS)
 def test_the_first_days(reader, shown):
     command, expected = FIRST_DAYS[shown]

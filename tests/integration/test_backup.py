@@ -17,7 +17,7 @@ from local.stack import Stack
 from segmentation import tables, warehouse
 from segmentation.registry import Registry
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(2400)]
 ROWS = "select * from marketing.customer_segments order by customer_id"
 
 
