@@ -86,7 +86,7 @@ def _recalled(lake: str, day: dt.date, error: UnreachableError, of: str) -> dict
     strange = [model for model, each in versions.items() if each.model != model or not each.version.isdecimal()]
     if strange:
         raise UntrustedModelError(
-            f"{_answer(lake, dt.date.fromisoformat(before[-1]))} names no version of {strange[0]}"
+            f"{_answer(lake, dt.date.fromisoformat(before[-1]), of)} names no version of {strange[0]}"
         )
     log.warning(
         "MLflow cannot be reached (%s); %s is scored by the versions it named for %s at %s: %s",
