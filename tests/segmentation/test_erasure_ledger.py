@@ -22,24 +22,33 @@ def ledger(tmp_path, monkeypatch):
 
 def put_back(postgres_server, stores, dump, lake):
     name = stores.marketing.rpartition("/")[2]
-    backup.run(postgres_server, "pg_restore", "--clean", "--if-exists", "--exit-on-error", f"--dbname={name}", dump)
+    ours = (
+        "select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')"
+    )
+    with warehouse.connect(stores.marketing) as connection:
+        for (schema,) in warehouse.fetch(connection, ours):
+            warehouse.execute(connection, f"drop schema {schema} cascade")
+    backup.run(postgres_server, "pg_restore", "--exit-on-error", f"--dbname={name}", dump)
     shutil.rmtree(stores.lake)
     shutil.copytree(lake, stores.lake)
 
 
-def test_a_person_whom_a_restore_brought_back_is_erased_again(stores, tmp_path, ledger, postgres_server):
+def test_a_person_whom_a_restore_brought_back_is_erased_again(
+    stores, tmp_path, tmp_path_factory, ledger, postgres_server
+):
     logs = tmp_path / "logs"
     erasable.fill(stores, WHO, logs)
     erasures.ensure_schema(stores.marketing)
     name = stores.marketing.rpartition("/")[2]
-    backup.dump(postgres_server, name, tmp_path / "kept")
-    shutil.copytree(stores.lake, tmp_path / "kept" / "lake")
+    kept = tmp_path_factory.mktemp("kept")  # not where the search for the person looks
+    backup.dump(postgres_server, name, kept)
+    shutil.copytree(stores.lake, kept / "lake")
     erase.erase_customers([WHO], stores, "run-1", [str(logs)])
     assert erasable.search(stores, WHO, logs) == []
     [written] = list(ledger.iterdir())
     assert WHO not in written.read_text()
 
-    put_back(postgres_server, stores, str(tmp_path / "kept" / "databases" / f"{name}.dump"), tmp_path / "kept" / "lake")
+    put_back(postgres_server, stores, str(kept / "databases" / f"{name}.dump"), kept / "lake")
     assert len(erasable.search(stores, WHO, logs)) > 10
     assert erasure_ledger.ask_again(stores, str(ledger)) == [WHO]
     erase.erase_customers([], stores, "restore", [str(logs)])
