@@ -3,18 +3,12 @@
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import (
-    AsyncCallback,
-    DeadlineAlert,
-    DeadlineReference,
-    ExceptionRetryPolicy,
-    RetryAction,
-    RetryRule,
-)
+from airflow.sdk import AsyncCallback, DeadlineAlert, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from segmentation.errors import FinalError
 from segmentation_airflow import run_log
 from segmentation_airflow.alerts import Alert
+from segmentation_airflow.deadlines import FirstQueued
 from segmentation_airflow.timetables import WhenAsked
 
 
@@ -26,7 +20,7 @@ def schedule(variable: str, default: str) -> str | WhenAsked:
 
 
 def deadline(variable: str, minutes: str) -> DeadlineAlert | None:
-    """Tells that a run has not ended so many minutes after it was queued; set but empty means: never.
+    """Tells that a run has not ended so many minutes after it was first queued; set but empty means: never.
 
     :raises ValueError: the variable is no number above 0.
     """
@@ -39,7 +33,7 @@ def deadline(variable: str, minutes: str) -> DeadlineAlert | None:
             raise ValueError
     except ValueError:
         raise ValueError(f"{variable} must be a number of minutes above 0, not {text!r}") from None
-    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, allowed, AsyncCallback(Alert))
+    return DeadlineAlert(FirstQueued(), allowed, AsyncCallback(Alert))
 
 
 DAILY = schedule("SEGMENTATION_DAILY_SCHEDULE", "0 5 * * *")

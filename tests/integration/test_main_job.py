@@ -325,7 +325,6 @@ def test_nothing_secret_lies_in_the_logs(shop):
     assert secrets.pipeline not in text
 
 
-@pytest.mark.xfail(reason="not seen to pass yet")
 def test_a_password_that_is_wrong_is_told_without_any(shop):
     """The first try fails while the database knows another password; the next ones are not waited for."""
     [(snapshot,)] = shop.fetch("select snapshot_id from marketing_internal.current_snapshot")
@@ -345,7 +344,6 @@ def test_a_password_that_is_wrong_is_told_without_any(shop):
     assert "password authentication failed for user" in "".join(path.read_text(errors="replace") for path in logs)
 
 
-@pytest.mark.xfail(reason="not seen to pass yet")
 def test_no_secret_lies_anywhere(shop):
     """After runs that went well and badly: logs, XCom, templates, MLflow, Data Docs, lake, tables, processes."""
     kept = vars(state.State.load(shop.stack.folders.state).secrets)
@@ -363,7 +361,6 @@ def test_no_secret_lies_anywhere(shop):
     assert templates > 20
 
 
-@pytest.mark.xfail(reason="not seen to pass yet")
 def test_a_secret_that_lies_somewhere_would_be_found(shop):
     shop.execute("create table ops.planted as select 'x Pl4nted-Extra/%41''one y'::text as told")
     (shop.stack.folders.lake / "planted.html").write_text("Pl4nted-Extra/%41&#x27;two")

@@ -11,7 +11,7 @@ from local.stack import Stack
 from segmentation import sql, warehouse
 from tests import receivers
 
-pytestmark = [pytest.mark.integration, pytest.mark.xfail(reason="not seen to pass yet"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 DAILY = "segment_customers_daily"
 
 
