@@ -1,7 +1,8 @@
-"""Registers what the project adds to Airflow: a timetable, and pages: Segments, Data Docs of a run and of all days."""
+"""Registers what the project adds to Airflow: a timetable, a deadline, the Segments page and those of the data."""
 
 from airflow.plugins_manager import AirflowPlugin
 
+from segmentation_airflow.deadlines import FirstQueued
 from segmentation_airflow.timetables import WhenAsked
 
 
@@ -17,6 +18,7 @@ class SegmentationPlugin(AirflowPlugin):
 
     name = "segmentation"
     timetables = [WhenAsked]  # noqa: RUF012 - so wanted
+    deadline_references = [FirstQueued]  # noqa: RUF012 - so wanted
     fastapi_apps = [{"app": pages, "url_prefix": "/segmentation", "name": "Segmentation"}]  # noqa: RUF012 - so wanted
     external_views = [  # noqa: RUF012 - so wanted
         {  # without a `url_route` it is a link: in the frame that this would make, links to MLflow lead nowhere

@@ -4,14 +4,19 @@ What a registered model is as files, and how it is read again: skops, MLflow's s
 
 import json
 import os
+import warnings
 from typing import Any
 
 import mlflow  # noqa: TID251 - beside `registry`, which has the runs and the versions
-import skops.io
 import yaml
 from mlflow.exceptions import MlflowException  # noqa: TID251 - the same
 
 from segmentation.errors import FinalError
+
+with warnings.catch_warnings():
+    # As it is imported, skops looks for SciPy's functions in every loaded module; Airflow's warn of each such name
+    warnings.simplefilter("ignore", FutureWarning)
+    import skops.io
 
 # skops reads only types that are named. Reviewed: containers of numbers and text, and estimators
 # whose state is such; none of them runs what an artifact brings along.

@@ -8,7 +8,6 @@ import hashlib
 import json
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -65,19 +64,16 @@ class TrainingRun:
         :param outputs: what it answers for those rows.
         :returns: the new version.
         """
-        with warnings.catch_warnings():
-            # skops looks for SciPy's functions in every loaded module: Airflow's warn of each name they are asked for
-            warnings.simplefilter("ignore", FutureWarning)
-            info = mlflow.sklearn.log_model(
-                estimator,
-                name=model,
-                signature=infer_signature(inputs, outputs),
-                registered_model_name=model,
-                serialization_format="skops",
-                skops_trusted_types=TRUSTED_TYPES,
-                pip_requirements=PIP_REQUIREMENTS,
-                metadata={"fenqun": json.dumps(metadata)},
-            )
+        info = mlflow.sklearn.log_model(
+            estimator,
+            name=model,
+            signature=infer_signature(inputs, outputs),
+            registered_model_name=model,
+            serialization_format="skops",
+            skops_trusted_types=TRUSTED_TYPES,
+            pip_requirements=PIP_REQUIREMENTS,
+            metadata={"fenqun": json.dumps(metadata)},
+        )
         version = str(info.registered_model_version)
         if self._ledger:
             with tempfile.TemporaryDirectory() as folder:

@@ -3,14 +3,12 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DeadlineReference, deadline_reference
 from airflow.sdk.definitions.deadline import BaseDeadlineReference
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-@deadline_reference(DeadlineReference.TYPES.DAGRUN_QUEUED)
 class FirstQueued(BaseDeadlineReference):
     """When a run was queued for the first time; clearing it later gives it no more time.
 

@@ -21,7 +21,8 @@ def test_a_failed_run_is_told_kept_and_seen_from_outside(tmp_path, monkeypatch):
         extra = {"disable_ssl": True, "disable_tls": True, "from_email": "f@x.example", "to_email": "team@x.example"}
         smtp = {"conn_type": "smtp", "host": "127.0.0.1", "port": mail, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", json.dumps(smtp))
-        monkeypatch.setenv("AIRFLOW_CONN_ALERTS_WEBHOOK", f"http://127.0.0.1:{web}")
+        hook = {"conn_type": "http", "schema": "http", "host": "127.0.0.1", "port": web}
+        monkeypatch.setenv("AIRFLOW_CONN_ALERTS_WEBHOOK", json.dumps(hook))
         monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
         monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", f"{udp}")
         monkeypatch.setenv("SEGMENTATION_DAILY_DEADLINE_MINUTES", "0.05")
