@@ -31,7 +31,7 @@ class Shop:
         self.stack = stack
         addresses = stack.up()
         self.airflow = Airflow(addresses.airflow, addresses.admin_password)
-        self.registry = Registry(addresses.mlflow)
+        self.registry = Registry(addresses.mlflow, addresses.marketing)
         write_examples(str(stack.folders.lake), NEXT)
         promote_both(self.registry, DAY)
         found = {
