@@ -85,7 +85,7 @@ compose-smoke: ready  ## try the deployment of docker-compose.yaml for real; nee
 	@$(subst -m local,-m local.compose_smoke,$(LOCAL)) $(ARGS)
 
 test: dev-ready  ## all tests but the long ones
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: dev-ready  ## the tests of many runs: every command of the documents; backup, restore, back-fill
 	.venv/bin/python -m pytest -m long

@@ -14,9 +14,8 @@ Without results enough it says which are missing, and nothing changes. See docs/
 
 from airflow.sdk import dag, task
 
-from segmentation_airflow.assets import MODELS
-from segmentation_airflow.decision import decided
 from segmentation_airflow.defaults import FIRST_DAY, POLICY, TASK_DEFAULTS
+from segmentation_airflow.promotion import judged
 from segmentation_airflow.stages import RELOAD, aggregates, as_day, extract_and_accept, stores
 
 
@@ -34,20 +33,6 @@ def learn(day: str) -> dict:
     return learn_policy.learn_strategies(as_day(day), stores())
 
 
-@task
-def compare(day: str, learnt: dict) -> dict:
-    from segmentation import compare
-
-    return compare.compare_models(as_day(day), [learnt], stores())
-
-
-@task(outlets=[MODELS], trigger_rule="none_failed")
-def promote(day: str, comparison: dict, answers: list | None) -> dict:
-    from segmentation import promote
-
-    return promote.promote_models(as_day(day), comparison, answers, stores())
-
-
 @dag(
     schedule=POLICY,
     start_date=FIRST_DAY,
@@ -62,8 +47,7 @@ def learn_policy_weekly():
     day = "{{ ds }}"
     learnt = learn(day)
     extract_and_accept(day) >> aggregates(day) >> contact_examples(day) >> learnt
-    comparison = compare(day, learnt)
-    promote(day, comparison, decided(comparison))
+    judged(day, learnt, [])
 
 
 learn_policy_weekly()

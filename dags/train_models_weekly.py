@@ -14,9 +14,8 @@ A day is extracted once, by whichever DAG comes first; `reload_since` and `reloa
 
 from airflow.sdk import dag, task
 
-from segmentation_airflow.assets import MODELS
-from segmentation_airflow.decision import decided
 from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS, WEEKLY
+from segmentation_airflow.promotion import judged
 from segmentation_airflow.stages import RELOAD, TARGETS, aggregates, as_day, extract_and_accept, stores
 
 
@@ -41,20 +40,6 @@ def classify(model: str, day: str) -> dict:
     return classify.train_target(model, as_day(day), stores())
 
 
-@task
-def compare(day: str, segments: dict, targets: list[dict]) -> dict:
-    from segmentation import compare
-
-    return compare.compare_models(as_day(day), [segments, *targets], stores())
-
-
-@task(outlets=[MODELS], trigger_rule="none_failed")
-def promote(day: str, comparison: dict, answers: list | None) -> dict:
-    from segmentation import promote
-
-    return promote.promote_models(as_day(day), comparison, answers, stores())
-
-
 @dag(
     schedule=WEEKLY,
     start_date=FIRST_DAY,
@@ -71,8 +56,7 @@ def train_models_weekly():
     segments = cluster(day)
     targets = classify.partial(day=day).expand(model=TARGETS)
     extract_and_accept(day) >> aggregates(day) >> examples >> [segments, targets]
-    comparison = compare(day, segments, targets)
-    promote(day, comparison, decided(comparison))
+    judged(day, segments, targets)
 
 
 train_models_weekly()

@@ -314,11 +314,11 @@ def test_the_targets_and_answers_of_the_dags_are_those_of_the_product():
     """Spelt once more in plugins/, because parsing must not import the product's libraries."""
     sys.path.insert(0, str(ROOT / "plugins"))
     try:
-        from segmentation_airflow import decision, stages
+        from segmentation_airflow import promotion, stages
     finally:
         sys.path.pop(0)
     from segmentation import promote, tables
 
     assert list(tables.TARGETS) == stages.TARGETS
     assert tables.UPLIFT_MODEL == stages.UPLIFT
-    assert (promote.APPROVE, promote.KEEP) == (decision.APPROVE, decision.KEEP)
+    assert (promote.APPROVE, promote.KEEP) == (promotion.APPROVE, promotion.KEEP)

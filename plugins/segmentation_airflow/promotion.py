@@ -1,4 +1,4 @@
-"""Where a human decides about models that neither pass nor fail: Airflow's page of required actions."""
+"""How a DAG ends that has trained models: each is compared with its champion, a human is asked, it is promoted."""
 
 import os
 from datetime import timedelta
@@ -6,9 +6,19 @@ from datetime import timedelta
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import task, task_group
 
+from segmentation_airflow.assets import MODELS
+from segmentation_airflow.stages import as_day, stores
+
 # as in segmentation.promote; the heavy imports stay out of parsing
 APPROVE, KEEP = "promote", "keep the champion"
 ANSWER_HOURS = float(os.environ.get("SEGMENTATION_ANSWER_HOURS", "24"))
+
+
+@task
+def compare(day: str, trained: dict, others: list[dict]) -> dict:
+    from segmentation import compare
+
+    return compare.compare_models(as_day(day), [trained, *others], stores())
 
 
 @task
@@ -21,7 +31,7 @@ def questions(comparison: dict) -> list:
 def decided(comparison: dict):
     """Asks each question, all at once; returns the answers in their order, `KEEP` where none came in time.
 
-    Where there is no question, `decide` is skipped.
+    They stand under Browse, Required Actions. Where there is no question, `decide` is skipped.
     """
     decide = HITLOperator.partial(
         task_id="decide",
@@ -31,3 +41,16 @@ def decided(comparison: dict):
         map_index_template="{{ task.subject.split(':')[0] }}",
     )
     return decide.expand_kwargs(questions(comparison)).output
+
+
+@task(outlets=[MODELS], trigger_rule="none_failed")
+def promote(day: str, comparison: dict, answers: list | None) -> dict:
+    from segmentation import promote
+
+    return promote.promote_models(as_day(day), comparison, answers, stores())
+
+
+def judged(day: str, trained: dict, others: list[dict]):
+    """Tasks `compare`, `questions`, `decide` and `promote`, for what the tasks before them return of each model."""
+    comparison = compare(day, trained, others)
+    return promote(day, comparison, decided(comparison))
