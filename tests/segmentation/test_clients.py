@@ -132,7 +132,7 @@ def test_sqlalchemy_reads_every_relation(stores):
 def by_odbc(stores):
     """A connection as a CRM on ODBC makes it, by the drivers' own settings."""
     pyodbc = pytest.importorskip(
-        "pyodbc", reason="there is no libodbc here (Debian: odbc-postgresql)", exc_type=ImportError
+        "pyodbc", reason="there is no libodbc here (Debian: libodbc2)", exc_type=ImportError
     )
     drivers = [name for name in pyodbc.drivers() if name == "PostgreSQL Unicode"]
     if not drivers:
