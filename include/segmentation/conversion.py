@@ -3,6 +3,7 @@ From what databases hand out, text or Python objects, to Arrow's types: all of i
 """
 
 import contextlib
+import datetime as dt
 import io
 import json
 import re
@@ -10,11 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from segmentation.errors import FinalError
 
 PARSE_BYTES = 4 * 1024 * 1024
+# What Arrow, or Python on the way to it, says of a value that does not fit
+_UNFIT = (ValueError, TypeError, OverflowError, pa.ArrowNotImplementedError)
+_CALENDAR = [  # in microseconds
+    pa.scalar(end.replace(tzinfo=dt.UTC), pa.timestamp("us", tz="UTC")).value
+    for end in (dt.datetime.min, dt.datetime.max)  # noqa: DTZ901 - the zone is added
+]
 
 
 class UnreadableValueError(FinalError):
@@ -28,12 +36,18 @@ def parse_csv(pipe, schema: pa.Schema, names: Sequence[str]) -> Iterator[pa.Reco
     :raises UnreadableValueError: naming the column, the type wanted and the value.
     """
     try:
-        yield from pyarrow.csv.open_csv(
+        for batch in pyarrow.csv.open_csv(
             pipe,
             read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=PARSE_BYTES),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=_conversion(schema),
-        )
+        ):
+            for field in batch.schema:
+                try:
+                    _in_range(batch[field.name])
+                except pa.ArrowInvalid as error:
+                    raise UnreadableValueError(f"{field.name} must be {field.type}: {error}") from error
+            yield batch
     except pa.ArrowInvalid as error:
         raise _in_words(error, names) from error
 
@@ -43,17 +57,16 @@ def typed(values: Sequence[Any], field: pa.Field) -> pa.Array:
 
     :raises UnreadableValueError: naming the column, the type wanted and the value.
     """
-    try:
-        return _cast(pa.array(values), field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        pass
+    if len({type(value) for value in values if value is not None}) <= 1:
+        with contextlib.suppress(*_UNFIT):
+            return _cast(pa.array(values), field.type)
+    each = []  # of several kinds: Arrow would make a time among dates a date, and may refuse integers among floats
     for value in values:
         try:
-            _cast(pa.array([value]), field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            each.append(_cast(pa.array([value]), field.type))
+        except _UNFIT:
             raise UnreadableValueError(f"{field.name} must be {field.type}, and {value!r} is not") from None
-    # Each fits by itself, but they are of several kinds: integers among floats, say.
-    return pa.array([_cast(pa.array([value]), field.type)[0].as_py() for value in values], field.type)
+    return pa.concat_arrays(each)
 
 
 def _conversion(schema: pa.Schema) -> pyarrow.csv.ConvertOptions:
@@ -100,7 +113,7 @@ class Lenient:
         return self._batch(
             batch.num_rows,
             {field.name: _fit_halves(batch[field.name], field) for field in self._schema},
-            lambda name, row: batch[name][row].as_py().decode("utf-8", "backslashreplace"),
+            lambda name, row: _as_text(batch[name][row].as_py().decode("utf-8", "backslashreplace")),
         )
 
     def of_values(self, rows: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
@@ -108,7 +121,7 @@ class Lenient:
         return self._batch(
             len(rows[self._schema.names[0]]),
             {field.name: _fit_each(rows[field.name], field) for field in self._schema},
-            lambda name, row: str(rows[name][row]),
+            lambda name, row: _as_text(rows[name][row]),
         )
 
     def _batch(
@@ -152,7 +165,7 @@ def _parsed(texts: pa.Array, field: pa.Field) -> pa.Array:
     pyarrow.csv.write_csv(table, buffer)
     buffer.seek(0)
     read = pyarrow.csv.read_csv(buffer, convert_options=_conversion(pa.schema([field])))
-    return read[field.name].combine_chunks()
+    return _in_range(read[field.name].combine_chunks())
 
 
 def _fit_each(values: Sequence[Any], field: pa.Field) -> tuple[pa.Array, list[int]]:
@@ -174,12 +187,40 @@ def _fit_each(values: Sequence[Any], field: pa.Field) -> tuple[pa.Array, list[in
 def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), wanted)
-    if pa.types.is_floating(column.type) and pa.types.is_decimal(wanted):
+    if isinstance(column.type, pa.UuidType):  # cast to text it would be sixteen characters of no meaning
+        column = pa.array([None if each is None else str(each) for each in column.to_pylist()], pa.string())
+    if (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)) and pa.types.is_decimal(wanted):
         column = column.cast(pa.string())
     if pa.types.is_boolean(wanted) and pa.types.is_string(column.type):
         raise pa.ArrowInvalid("text is no boolean")
-    if pa.types.is_timestamp(wanted) and pa.types.is_string(column.type):
+    if pa.types.is_timestamp(wanted):
+        return _in_range(_times(column, wanted))
+    return column.cast(wanted)
+
+
+def _times(column: pa.Array, wanted: pa.TimestampType) -> pa.Array:
+    if pa.types.is_integer(column.type):
+        raise pa.ArrowInvalid("a number is no time: since when, and of what?")
+    if pa.types.is_string(column.type):
         with contextlib.suppress(pa.ArrowInvalid):
             return column.cast(wanted)
         column = column.cast(pa.timestamp(wanted.unit))  # no zone in the text: UTC
     return column.cast(wanted)
+
+
+def _in_range(column: pa.Array) -> pa.Array:
+    """The column, if it holds no time but such as Python and Postgres can print, years 1 to 9999, and no decimal with
+    more digits than its type has: Arrow reads these out of CSV, and Parquet would keep other numbers in their place.
+    """
+    if pa.types.is_decimal(column.type):
+        column.validate(full=True)
+    if pa.types.is_timestamp(column.type):
+        ends = pc.min_max(column)
+        if ends["min"].is_valid and (ends["min"].value < _CALENDAR[0] or ends["max"].value > _CALENDAR[1]):
+            raise pa.ArrowInvalid("a time before the year 1 or after 9999")
+    return column
+
+
+def _as_text(value: Any) -> str:
+    """A value as text that Postgres can hold: halves of characters are told by their numbers, NUL is U+FFFD."""
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\ufffd")

@@ -37,7 +37,7 @@ def taken_back(findings: Findings) -> list[int]:
 def refused(findings: Findings, schema: pa.Schema, day: dt.date, run_id: str | None) -> Iterator[pa.Table]:
     """The rows that are taken out as rows of `quarantine.rows`: every value as text, with all the reasons.
 
-    A value that could not be read stands there as it came.
+    A value that could not be read stands there as it came, but for NUL, which is U+FFFD.
 
     :param schema: the columns that are kept.
     """
@@ -48,7 +48,9 @@ def refused(findings: Findings, schema: pa.Schema, day: dt.date, run_id: str | N
     ]
     doubles = " ".join(f"when {kind} then {engine.literal(words)}" for kind, words in DUPLICATE_REASONS.items())
     reasons = ", ".join([*told, f"case duplicate {doubles} end"])
-    fields = ", ".join(f"{engine.literal(name)}: {engine.quoted(name)}::varchar" for name in schema.names)
+    fields = ", ".join(  # jsonb has no place for NUL
+        f"{engine.literal(name)}: replace({engine.quoted(name)}::varchar, chr(0), '\ufffd')" for name in schema.names
+    )
     statement = f"""
         with taken as (
             select c.row_no, [x for x in [{reasons}] if x is not null] as reasons,
@@ -61,7 +63,7 @@ def refused(findings: Findings, schema: pa.Schema, day: dt.date, run_id: str | N
             from taken
         )
         select {engine.literal(SOURCE)} as source, {engine.literal(findings.checked.table)} as table_name,
-            reasons[1] as reason, reasons, replace(row, '\\u0000', '\\ufffd') as row, {engine.literal(day)} as day,
+            reasons[1] as reason, reasons, row, {engine.literal(day)} as day,
             {engine.literal(run_id) if run_id else "null::varchar"} as run_id,
             (row_number() over (partition by reasons[1], row order by row_no))::integer as copy_no
         from whole order by row_no

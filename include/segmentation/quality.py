@@ -46,7 +46,7 @@ def write(dsn: str, verdicts: Sequence[Verdict], day: dt.date, run_id: str | Non
             "row_count": result.rows,
             "broken_count": result.broken,
             "value": result.value if result.value is None or math.isfinite(result.value) else None,
-            "examples": [str(key) for key in result.examples],
+            "examples": [str(key).replace("\0", "\ufffd") for key in result.examples],  # as quarantine.rows has it
             "remark": result.remark or None,
         }
         for verdict in verdicts

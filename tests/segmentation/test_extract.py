@@ -3,13 +3,15 @@
 import datetime as dt
 import json
 import sqlite3
+import uuid
 from dataclasses import replace
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 
 from local import load
-from segmentation import extract, history, lake, settings, sql, tables, warehouse
+from segmentation import conversion, extract, history, lake, settings, sql, tables, warehouse
 from tests import frames
 
 DAY = frames.DAY
@@ -260,6 +262,36 @@ def test_numbers_that_are_none_come_with_their_row(stores):
     told = {row["order_id"]: row["unreadable"] for row in staged(stores, "orders")}
     assert json.loads(told["o1"]) == {"total_amount": "NaN", "discount_amount": "NaN"}
     assert told["o0"] is told["o2"] is None
+
+
+def test_an_amount_of_more_digits_than_money_has_is_told_and_no_other_amount(stores):
+    execute(stores, "alter table shop.orders alter total_amount type numeric")
+    orders = [{"order_id": f"o{n}", "customer_id": "a", "ordered_at": moment(1)} for n in range(3)]
+    fill(stores.warehouse, tables.ORDERS, orders)
+    execute(stores, "update shop.orders set total_amount = 10995116277770 where order_id = 'o1'")
+    assert extract.extract_entity("orders", DAY, stores)["unreadable"] == 1
+    told = {row["order_id"]: (row["total_amount"], row["unreadable"]) for row in staged(stores, "orders")}
+    assert told == {"o0": (10, None), "o1": (None, '{"total_amount": "10995116277770"}'), "o2": (10, None)}
+
+
+@pytest.mark.parametrize(
+    ("things", "kind", "read"),
+    [
+        ([10, None, 9.99], pa.decimal128(14, 2), [Decimal(10), None, Decimal("9.99")]),
+        ([10, 2**40], pa.decimal128(14, 2), [Decimal(10), None]),
+        ([uuid.UUID(int=7), None], pa.string(), ["00000000-0000-0000-0000-000000000007", None]),
+        ([dt.date(2026, 1, 1), moment(2)], pa.timestamp("us", tz="UTC"), [moment(1, 0), moment(2)]),
+        ([1_767_225_600, None], pa.timestamp("us", tz="UTC"), [None, None]),
+        (["0000-06-01", "0001-01-01"], pa.timestamp("us", tz="UTC"), [None, dt.datetime(1, 1, 1, tzinfo=dt.UTC)]),
+        (["\ud800", "a\0b"], pa.string(), [None, "a\0b"]),
+        ([10**40, Decimal("Infinity"), 7], pa.int32(), [None, None, 7]),
+    ],
+)
+def test_what_another_driver_hands_out_is_read_as_it_is_meant(things, kind, read):
+    batch = conversion.Lenient(pa.schema([("it", kind)]), most=10).of_values({"it": things})
+    assert batch["it"].to_pylist() == read
+    unread = [value is None and thing is not None for thing, value in zip(things, read, strict=True)]
+    assert [told is not None for told in batch["unreadable"].to_pylist()] == unread
 
 
 def test_bytes_that_are_no_utf8_come_with_their_row(postgres_server, stores):
