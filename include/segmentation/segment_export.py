@@ -5,8 +5,12 @@ A file leaves the database's roles behind, so it tells less than the table: band
 no combination of bands that fewer than k of its customers share (k-anonymity: Sweeney 2002, "k-Anonymity: A Model for
 Protecting Privacy", International Journal of Uncertainty, Fuzziness and Knowledge-Based Systems 10(5)). Of customers in
 a smaller group the last columns are left empty until the group is large enough (local suppression).
+
+A spreadsheet may run a cell of a CSV file that begins with `=` or its like. Such cells are written as they are: a sign
+before an id would keep the tool that the file is for from knowing it. They are counted, and the log warns of them.
 """
 
+import logging
 import posixpath
 import tempfile
 from collections.abc import Sequence
@@ -14,17 +18,21 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from segmentation import erasures, lake, settings, snapshots, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
+log = logging.getLogger(__name__)
 FORMATS = ("csv", "parquet")
 # In bands. What a campaign needs most comes first, and is left empty last.
 COLUMNS = ("strategy_id", "offer", "contact_channel", "in_holdout", "value_tier", "churn_risk", "lifecycle_stage",
            "new_customer_potential", "service_risk")  # fmt: skip
 _ALWAYS = ("customer_id", "as_of_date", "segment_id")
+# With which cells begin that spreadsheets take for formulas (OWASP, "CSV Injection")
+_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
 
 class SmallGroupError(FinalError):
@@ -36,7 +44,8 @@ def export_segment(segment_id: int, kind: str, stores: Stores) -> dict[str, Any]
     """Writes a segment of the current snapshot to `exports/<day>/segment_<id>.<kind>` in the lake.
 
     :param kind: `csv` or `parquet`.
-    :returns: `path`, `rows`, and `emptied`: how many rows have a column that was left empty.
+    :returns: `path`, `rows`; `emptied`: how many rows have a column that was left empty; `like_formulas`: how many have
+        a cell that a spreadsheet might run.
     :raises SmallGroupError: it has fewer customers than `settings.Publish.smallest_group`.
     :raises ValueError: another kind.
     """
@@ -56,13 +65,29 @@ def export_segment(segment_id: int, kind: str, stores: Stores) -> dict[str, Any]
     emptied = int((told[list(COLUMNS)].isna() & rows[list(COLUMNS)].notna()).any(axis=1).sum())
     path = posixpath.join(stores.lake, "exports", f"{rows['as_of_date'].iloc[0]}", f"segment_{int(segment_id)}.{kind}")
     table = pa.Table.from_pandas(told, schema, preserve_index=False)
+    formulas = _like_formulas(table)
     if kind == "parquet":
         lake.write_file(path, table.to_batches(), schema)
     else:
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
             pyarrow.csv.write_csv(table, file.name)
             lake.put_file(file.name, path)
-    return {"path": path, "rows": len(told), "emptied": emptied}
+        if formulas:
+            log.warning(
+                "%s of %s rows have a cell that begins like a formula: import the file, or open it as text; by a "
+                "double click a spreadsheet might run it",
+                f"{formulas:,}", f"{len(told):,}",
+            )  # fmt: skip
+    return {"path": path, "rows": len(told), "emptied": emptied, "like_formulas": formulas}
+
+
+def _like_formulas(table: pa.Table) -> int:
+    """How many rows have such a cell."""
+    found = pa.nulls(len(table), pa.bool_()).fill_null(False)
+    for field in table.schema:
+        if pa.types.is_string(field.type):
+            found = pc.or_(found, pc.match_substring_regex(table[field.name], _FORMULA).fill_null(False))
+    return pc.sum(found).as_py() or 0
 
 
 def k_anonymous(rows: pd.DataFrame, columns: Sequence[str], smallest: int) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """A file tells of a segment's customers, but of no few of them by what they have in common."""
 
+import csv
 import datetime as dt
 
 import pandas as pd
@@ -60,6 +61,7 @@ def test_a_segment_as_a_file(shop, kind):
         "path": f"{shop.lake}/exports/2026-01-31/segment_1.{kind}",
         "rows": 40,
         "emptied": 21,
+        "like_formulas": 0,
     }
     read = pyarrow.csv.read_csv if kind == "csv" else pyarrow.parquet.read_table
     table = read(told["path"])
@@ -67,6 +69,32 @@ def test_a_segment_as_a_file(shop, kind):
     frame = table.to_pandas()
     assert list(frame["customer_id"]) == [f"c{n:02d}" for n in range(40)]
     assert frame["lifecycle_stage"].replace("", None).isna().sum() == 21
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "＝1", "=1\t2"]
+HARMLESS = ["a=1", "1-1", "'=1", 'b"c', "c,d", "e\nf", "g\r\nh", "上海", "\u202ei", "j'k", "l;m", "null", "NULL", "\\N"]
+
+
+@pytest.mark.parametrize("kind", segment_export.FORMATS)
+def test_ids_come_out_of_a_file_as_they_are_and_those_like_formulas_are_told_of(stores, kind, caplog):
+    """No sign is put before them: the tool that the file is for would not find its customer."""
+    rows = [
+        {"customer_id": each, "as_of_date": DAY, "segment_id": 1, "segment_name": "s", "lifecycle_stage": "active",
+         "value_tier": "high", "scored_at": NOW, "model_versions": "{}"}
+        for each in FORMULAS + HARMLESS
+    ]  # fmt: skip
+    put_scores(stores, DAY, rows)
+    publish.publish_segments(DAY, stores)
+    told = segment_export.export_segment(1, kind, stores)
+    assert told["like_formulas"] == len(FORMULAS)
+    if kind == "csv":
+        with open(told["path"], newline="", encoding="utf-8") as file:
+            ids = [row["customer_id"] for row in csv.DictReader(file)]
+    else:
+        ids = pyarrow.parquet.read_table(told["path"])["customer_id"].to_pylist()
+    assert sorted(ids) == sorted(FORMULAS + HARMLESS)
+    assert ("6 of 20 rows have a cell that begins like a formula" in caplog.text) == (kind == "csv")
+    assert "calc" not in caplog.text, "logs name no customers"
 
 
 def test_too_small_a_segment_is_refused(shop):
