@@ -15,7 +15,7 @@ RNG = np.random.default_rng
 
 def test_amounts_are_compared_as_scipy_does_it():
     rng = RNG(1)
-    treated, control = rng.gamma(0.5, 40, 300), rng.gamma(0.5, 30, 90)
+    treated, control = rng.normal(40, 30, 300), rng.normal(30, 10, 90)
     found = effects.of_amounts(treated, control)
     theirs = stats.ttest_ind(treated, control, equal_var=False)
     interval = theirs.confidence_interval(0.95)
@@ -26,6 +26,58 @@ def test_amounts_are_compared_as_scipy_does_it():
     assert found.relative_lift == pytest.approx(found.difference / control.mean())
     # (1.959964 + 0.841621) standard errors
     assert found.minimum_detectable == pytest.approx(2.801585 * found.error, rel=1e-6)
+
+
+def spend(rng, customers, lift=0.0):
+    """One in seven buys, one in twenty is a wholesaler who spends ten times as much; (spend, orders before)."""
+    rate = np.exp(0.7 * rng.normal(size=customers) - 0.245)
+    size = np.where(rng.random(customers) < 0.05, 10, 1)
+    buys = rng.random(customers) < 0.15 * rate * (1 + lift)
+    return buys * size * rng.lognormal(3, 0.8, customers), np.log1p(rng.poisson(2 * rate))[:, None]
+
+
+def test_skewed_amounts_in_arms_of_two_sizes_are_compared_as_scipys_permutation_test_does_it():
+    rng = RNG(12)
+    treated, control = spend(rng, 300)[0], spend(rng, 90, lift=1.5)[0]
+
+    def welch(one, other, axis):
+        return stats.ttest_ind(one, other, axis=axis, equal_var=False).statistic
+
+    found = effects.of_amounts(treated, control)
+    theirs = stats.permutation_test((treated, control), welch, n_resamples=20_000, rng=RNG(1), vectorized=True)
+    assert found.p_value == pytest.approx(theirs.pvalue, abs=0.02)
+    low, high = np.quantile(theirs.null_distribution, [0.025, 0.975]) * found.error
+    assert (found.low, found.high) == pytest.approx((found.difference - high, found.difference - low), rel=0.05)
+    assert found.p_value != pytest.approx(stats.ttest_ind(treated, control, equal_var=False).pvalue, rel=0.1)
+    again = effects.of_amounts(treated[::-1], control[::-1])
+    assert (again.p_value, again.low) == pytest.approx((found.p_value, found.low)), "the order of rows does not matter"
+
+
+def test_what_is_far_out_has_a_p_value_of_its_own_and_agrees_with_its_interval():
+    treated, control = spend(RNG(13), 900)[0], spend(RNG(14), 300)[0]
+    told = [effects.of_amounts(treated + more, control) for more in np.linspace(-60, 60, 41)]
+    for each in told:
+        assert (each.p_value < 0.05) == (not each.low <= 0 <= each.high)
+    rising = [each.p_value for each in told if each.difference < 0 and each.p_value < 0.02]
+    assert rising == sorted(rising)
+    assert 0 < rising[0] < 1e-6, "no number of draws limits it, as it may be corrected for many segments"
+
+
+@pytest.mark.parametrize("is_adjusted", [False, True])
+def test_campaigns_that_change_nothing_seldom_look_as_if_they_did_and_then_as_often_bad_as_good(is_adjusted):
+    """With Student's quantiles 7% of 1,000 look as if they were good, adjusted or not, and none as if they were bad."""
+    good, bad, rounds = 0, 0, 600
+    rng = RNG(15)
+    for _ in range(rounds):
+        (treated, before), (control, before_control) = spend(rng, 260), spend(rng, 90)
+        found = effects.of_amounts(treated, control)
+        if is_adjusted:
+            found = effects.adjusted(treated, control, before, before_control)
+        good += found.p_value < 0.05 and found.difference > 0
+        bad += found.p_value < 0.05 and found.difference < 0
+    chance = 3 * math.sqrt(0.05 * 0.95 / rounds)  # three standard errors of what was counted
+    assert (good + bad) / rounds < 0.05 + chance
+    assert max(good, bad) / rounds < 0.025 + chance / math.sqrt(2)
 
 
 def test_shares_have_newcombes_interval():
