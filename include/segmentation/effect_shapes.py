@@ -14,6 +14,12 @@ Customers who bring much are also foreseen badly, so each counts by one over the
 usual for what is foreseen of them. Coefficients are shrunk by the most probable penalty (MacKay 1992, "Bayesian
 Interpolation", Neural Computation 4), which starts from customers who hardly differ, as in `uplift`; the mean is not
 shrunk. What is left unsure is the Gaussian posterior of the coefficients.
+
+How far shrinkage itself is off, is not in it: two standard deviations hold the truth of 99% of the customers where
+effects do not differ, of 93% where they differ much, but of only 81 to 90% in between, where differences are as large
+as what is unsure of them. (Slopes 0, 0.1, 0.2, 0.3, 0.6 of `tests/segmentation/test_effect_shapes.py`, 150 trials each:
+98.6, 83.0, 80.8, 89.6, 93.1%; without shrinkage 95 to 96%.) It is for weighing whom to try what on, not an interval to
+be published; what a policy is worth has intervals of its own (`policy_value`).
 """
 
 from dataclasses import dataclass
