@@ -131,9 +131,7 @@ def test_sqlalchemy_reads_every_relation(stores):
 @pytest.fixture
 def by_odbc(stores):
     """A connection as a CRM on ODBC makes it, by the drivers' own settings."""
-    pyodbc = pytest.importorskip(
-        "pyodbc", reason="there is no libodbc here (Debian: libodbc2)", exc_type=ImportError
-    )
+    pyodbc = pytest.importorskip("pyodbc", reason="there is no libodbc here (Debian: libodbc2)", exc_type=ImportError)
     drivers = [name for name in pyodbc.drivers() if name == "PostgreSQL Unicode"]
     if not drivers:
         pytest.skip("there is no ODBC driver for PostgreSQL here (Debian: odbc-postgresql)")
