@@ -1,146 +1,45 @@
 """
 Tries docker-compose.yaml for real, on any machine with Docker: `make compose-smoke [ARGS=--celery]`.
 
-A stack of its own beside whatever runs (project `fenqun-smoke`, free ports, random passwords, volumes of its own), with
-a small simulated shop. Then, as its users would:
+A stack of its own beside whatever runs (local/compose_stack.py), with a small simulated shop. Then, as its users would:
 
-1. the weekly training and the daily run, asked for by Airflow's REST API, end in success;
-2. marketing.customer_segments has a row for every customer it should, MLflow has the training's metrics;
-3. nobody gets in without a password, and each database login may do its own work only;
-4. each container in turn is restarted in the middle of a daily run, and no run is lost;
-5. with --celery: the tasks run on two workers.
+1. the ports are open on loopback only, nothing runs as root, nobody gets in without a password;
+2. the weekly training and the daily run, asked for by Airflow's REST API, end in success;
+3. marketing.customer_segments has a row for every customer it should, MLflow has the training's metrics;
+4. the Segments page answers by Airflow's login form, and each database login may do its own work only;
+5. each container in turn is restarted in the middle of a daily run, and no run is lost;
+6. with --celery: the tasks run on two workers, and a run goes on when one of them is killed;
+7. the stack is taken down and started again, and everything is there.
 
 At the end, however it ends, the stack and its volumes are removed, unless --keep.
 """
 
 import argparse
-import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from local import airflow_api
-from local.airflow_api import Airflow, AirflowError, Run
+from local import airflow_api, compose_checks
+from local.airflow_api import AirflowError, Run
+from local.compose_stack import PROJECT, Deployment
 from local.errors import StackError
-from local.processes import free_port
 from local.simulator.settings import LAST_DAY
-from local.state import REPOSITORY
 
-PROJECT = "fenqun-smoke"
 DAY = LAST_DAY + timedelta(days=1)
 TRAINING, DAILY = "train_models_weekly", "segment_customers_daily"
 START_SECONDS, RUN_SECONDS, POLL_SECONDS = 1200, 3600, 3
 ENDED = ("success", "failed")
-# When to run is asked for here, and nobody waits for the best of models.
-SEGMENTATION_ENV = """SEGMENTATION_DAILY_SCHEDULE=
-SEGMENTATION_WEEKLY_SCHEDULE=
-SEGMENTATION_CAMPAIGNS_SCHEDULE=
-SEGMENTATION_PRODUCTS_SCHEDULE=
-SEGMENTATION_TRAINING__SEARCH_SECONDS=3
-"""
-# Login, database, statement, and whether Postgres should let it.
-RIGHTS = (
-    ("shop_reader", "warehouse", "select count(*) from shop.customers", True),
-    ("shop_reader", "warehouse", "delete from shop.customers", False),
-    ("shop_reader", "warehouse", "create table shop.mine (id int)", False),
-    ("shop_reader", "marketing", "select 1", False),
-    ("pipeline", "marketing", "select count(*) from marketing.customer_segments", True),
-    ("pipeline", "warehouse", "select 1", False),
-    ("pipeline", "airflow", "select 1", False),
-    ("mlflow", "marketing", "select 1", False),
-    ("airflow", "mlflow", "select 1", False),
-)
-PASSWORDS = {
-    "airflow": "AIRFLOW_DB_PASSWORD",
-    "mlflow": "MLFLOW_DB_PASSWORD",
-    "pipeline": "PIPELINE_DB_PASSWORD",
-    "shop_reader": "SHOP_READER_PASSWORD",
-}
-
-
-@dataclass
-class Deployment:
-    """The stack under test: where its settings are, and what it is asked by."""
-
-    env_file: Path
-    is_celery: bool
-    settings: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def new(cls, folder: Path, is_celery: bool) -> "Deployment":
-        """With .env as deploy/new_env.sh makes it, and ports that nobody else has."""
-        env_file, more = folder / "env", folder / "segmentation.env"
-        subprocess.run(["sh", REPOSITORY / "deploy" / "new_env.sh", env_file], check=True, stdout=subprocess.DEVNULL)
-        more.write_text(SEGMENTATION_ENV)
-        settings = read_env(env_file)
-        for name in ("AIRFLOW_PORT", "MLFLOW_PORT", "POSTGRES_PORT"):
-            settings[name] = str(free_port(taken=[int(settings[each]) for each in settings if each.endswith("_PORT")]))
-        settings["SEGMENTATION_ENV_FILE"] = str(more)
-        settings["COMPOSE_PROFILES"] = "practice,celery" if is_celery else "practice"
-        settings["AIRFLOW_EXECUTOR"] = "CeleryExecutor" if is_celery else "LocalExecutor"
-        env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        return cls(env_file, is_celery, settings)
-
-    def compose(self, *arguments: str, check: bool = True, give: str | None = None) -> str:
-        """What `docker compose` prints. Raises StackError with its last lines if it fails."""
-        command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(self.env_file), *arguments]
-        # Only the file counts: variables of the caller's shell would go before it.
-        kept = {name: value for name, value in os.environ.items() if name not in self.settings}
-        done = subprocess.run(command, cwd=REPOSITORY, env=kept, capture_output=True, text=True, input=give)
-        if check and done.returncode != 0:
-            last = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
-            raise StackError(f"`docker compose {' '.join(arguments)}` failed:\n{last}")
-        return done.stdout if done.returncode == 0 else ""
-
-    def services(self) -> list[str]:
-        """The services that run now, those that ran once left out."""
-        return sorted(set(self.compose("ps", "--services", "--status", "running").split()))
-
-    def unhealthy(self) -> list[str]:
-        """The containers that run but are not healthy."""
-        lines = self.compose("ps", "--format", "json").splitlines()
-        found = [json.loads(line) for line in lines if line.strip()]
-        return [each["Name"] for each in found if each["State"] != "running" or each["Health"] != "healthy"]
-
-    @property
-    def airflow(self) -> Airflow:
-        address = f"http://127.0.0.1:{self.settings['AIRFLOW_PORT']}"
-        return Airflow(address, self.settings["AIRFLOW_ADMIN_PASSWORD"])
-
-    @property
-    def mlflow(self) -> str:
-        return f"http://127.0.0.1:{self.settings['MLFLOW_PORT']}"
-
-    def psql(self, database: str, statement: str, login: str = "postgres", check: bool = True) -> str | None:
-        """What a statement answers a login, by TCP as the other containers come; None if it is refused."""
-        password = self.settings[PASSWORDS.get(login, "POSTGRES_PASSWORD")]
-        url = f"postgresql://{login}:{password}@127.0.0.1:5432/{database}"
-        script = 'read -r url; psql -X -A -t -v ON_ERROR_STOP=1 "$url" -c "$0" && echo .'
-        inside = ("exec", "-T", "postgres", "sh", "-c", script, statement)
-        done = self.compose(*inside, check=False, give=f"{url}\n")
-        if not done and check:
-            raise StackError(f"Postgres refuses {login} in {database}: {statement}")
-        return done.removesuffix(".\n").strip() if done else None
-
-
-def read_env(file: Path) -> dict[str, str]:
-    """The settings in a file of the kind of .env.example."""
-    lines = [line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#")]
-    return {name: value for name, _, value in lines}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0 if all of it holds; otherwise the last line says what does not."""
+    """Exit status 0 if all of it holds; otherwise the last lines say what does not."""
     parser = argparse.ArgumentParser(prog="make compose-smoke", description="Tries docker-compose.yaml for real.")
     parser.add_argument("--celery", action="store_true", help="with Redis and two workers")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
@@ -148,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="fenqun-smoke-"))
     deployment = Deployment.new(folder, options.celery)
     try:
-        smoke(deployment)
+        timed("all of it", lambda: smoke(deployment))
         print("All of it holds.")
         return 0
     except (StackError, requests.RequestException) as error:
@@ -158,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if options.keep:
             password = deployment.settings["AIRFLOW_ADMIN_PASSWORD"]
-            print(f"It runs on: {deployment.airflow.address}, user admin, password {password}")
+            print(f"It runs on: {deployment.settings['AIRFLOW_URL']}, user admin, password {password}")
             print(f"To remove it: docker compose -p {PROJECT} --env-file {folder}/env down --volumes")
         else:
             deployment.compose("down", "--volumes", "--remove-orphans", check=False)
@@ -171,25 +70,26 @@ def smoke(deployment: Deployment) -> None:
     :raises StackError: something does not hold.
     """
     timed("build the image", lambda: deployment.compose("build"))
-    scale = ["--scale", "airflow-worker=2"] if deployment.is_celery else []
-    timed(
-        "start, until all are healthy",
-        lambda: deployment.compose("up", "--detach", "--wait", "--wait-timeout", f"{START_SECONDS}", *scale),
-    )
+    print(f"  the image has {deployment.image_mebibytes():,.0f} MiB")
+    timed("start, until all are healthy", lambda: start(deployment))
     services = deployment.services()
     print(f"  {', '.join(services)}")
-    nobody_gets_in(deployment)
+    for check in compose_checks.BEFORE_THE_RUNS:
+        check(deployment)
     timed(f"{TRAINING} for {DAY}", lambda: run_to_its_end(deployment, TRAINING))
     timed(f"{DAILY} for {DAY}", lambda: run_to_its_end(deployment, DAILY))
-    published = segments(deployment)
-    metrics(deployment)
-    rights(deployment)
+    before = compose_checks.segments(deployment, DAY), compose_checks.metrics(deployment)
+    compose_checks.rights(deployment)
+    compose_checks.segments_page(deployment)
     if deployment.is_celery:
         both_workers(deployment)
     for service in services:
         timed(f"restart {service} during a run", lambda service=service: survive(deployment, service))
-    if segments(deployment) != published:
-        raise StackError("After the restarts marketing.customer_segments has other rows than before")
+    if deployment.is_celery:
+        timed("kill a worker during a run", lambda: survive_without_a_worker(deployment))
+    timed("stop all, and start again", lambda: start_again(deployment))
+    if (compose_checks.segments(deployment, DAY), compose_checks.metrics(deployment)) != before:
+        raise StackError("After all this the segments or MLflow's metrics are others than before")
 
 
 def timed(what: str, do: Callable[[], object]) -> None:
@@ -198,24 +98,26 @@ def timed(what: str, do: Callable[[], object]) -> None:
     print(f"{time.monotonic() - begun:7.1f} s  {what}", flush=True)
 
 
-def nobody_gets_in(deployment: Deployment) -> None:
-    """Airflow and MLflow answer 401 to whoever has no password, or a well-known one."""
-    airflow = deployment.airflow.address
-    guess, experiment = (
-        {"username": "admin", "password": "admin"},
-        f"{deployment.mlflow}/api/2.0/mlflow/experiments/get",
-    )
-    asked = {"params": {"experiment_id": "0"}, "timeout": 120}
-    found = {
-        "Airflow without a login": requests.get(f"{airflow}/api/v2/dags", timeout=120),
-        "Airflow's admin:admin": requests.post(f"{airflow}/auth/token", json=guess, timeout=120),
-        "MLflow without a login": requests.get(experiment, **asked),
-        "MLflow's admin:password1234": requests.get(experiment, auth=("admin", "password1234"), **asked),
-    }
-    for who, answer in found.items():
-        if answer.status_code != requests.codes.unauthorized:
-            raise StackError(f"{who} should get HTTP 401, and gets {answer.status_code}")
-    print("  without a password nobody gets in")
+def start(deployment: Deployment) -> None:
+    """`docker compose up`, until all are healthy."""
+    scale = ["--scale", "airflow-worker=2"] if deployment.is_celery else []
+    deployment.compose("up", "--detach", "--wait", "--wait-timeout", f"{START_SECONDS}", *scale)
+
+
+def start_again(deployment: Deployment) -> None:
+    """After `docker compose down` the runs are all there, the page answers the users that there were."""
+    before = runs_of(deployment)
+    deployment.compose("down")
+    start(deployment)
+    if (after := runs_of(deployment)) != before:
+        raise StackError(f"Airflow knew these runs before it was stopped: {before}, and knows these now: {after}")
+    compose_checks.segments_page(deployment)
+
+
+def runs_of(deployment: Deployment) -> dict[str, str]:
+    """Run -> state, of all DAGs."""
+    found = patiently(lambda: deployment.airflow.pages("/dags/~/dagRuns", "dag_runs"))
+    return {f"{each['dag_id']} {each['dag_run_id']}": each["state"] for each in found}
 
 
 def run_to_its_end(deployment: Deployment, dag_id: str) -> Run:
@@ -223,8 +125,11 @@ def run_to_its_end(deployment: Deployment, dag_id: str) -> Run:
 
     :raises StackError: it fails, or has not ended within RUN_SECONDS.
     """
-    run = patiently(lambda: airflow_api.start(deployment.airflow, dag_id, DAY, {}, _silent))
-    return to_its_end(deployment, run)
+    return to_its_end(deployment, begin(deployment, dag_id))
+
+
+def begin(deployment: Deployment, dag_id: str) -> Run:
+    return patiently(lambda: airflow_api.start(deployment.airflow, dag_id, DAY, {}, _silent))
 
 
 def to_its_end(deployment: Deployment, run: Run) -> Run:
@@ -235,10 +140,14 @@ def to_its_end(deployment: Deployment, run: Run) -> Run:
             raise StackError(f"{run.name} has not ended within {RUN_SECONDS} s")
         time.sleep(POLL_SECONDS)
     if found["state"] != "success":
-        tasks = airflow.pages(f"{path}/taskInstances", "task_instances")
-        failed = [each["task_id"] for each in tasks if each["state"] == "failed"]
+        failed = [each["task_id"] for each in tasks(deployment, run.dag_id, run.run_id) if each["state"] == "failed"]
         raise StackError(f"{run.name} failed: {', '.join(failed)}")
     return run
+
+
+def tasks(deployment: Deployment, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+    return patiently(lambda: deployment.airflow.pages(path, "task_instances"))
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
@@ -253,68 +162,21 @@ def patiently(ask: Callable[[], Any]) -> Any:
             time.sleep(POLL_SECONDS)
 
 
-def segments(deployment: Deployment) -> tuple[str, str]:
-    """(customers in the published table, a digest of who is in which segment), if it is whole.
-
-    :raises StackError: somebody is missing, or there is nobody.
-    """
-    summary = (
-        "select count(*), count(distinct customer_id), min(as_of_date), "
-        "md5(string_agg(customer_id || ':' || segment_id, ',' order by customer_id)) from marketing.customer_segments"
-    )
-    rows, customers, day, digest = (deployment.psql("marketing", summary) or "").split("|")
-    wanted = deployment.psql("warehouse", "select count(*) from shop.customers where profiling_consent")
-    if not rows == customers == wanted or rows == "0" or day != f"{DAY}":
-        found = f"{rows} rows of {customers} customers on {day}, not {wanted} on {DAY}"
-        raise StackError(f"marketing.customer_segments has {found}")
-    print(f"  marketing.customer_segments: {rows} customers on {day}")
-    return rows, digest
-
-
-def metrics(deployment: Deployment) -> None:
-    """Every model's training left numbers in MLflow.
-
-    :raises StackError: MLflow has no run with metrics.
-    """
-    login = ("pipeline", deployment.settings["MLFLOW_PIPELINE_PASSWORD"])
-    ask = f"{deployment.mlflow}/api/2.0/mlflow"
-    body = {"max_results": 100}
-    found = requests.post(f"{ask}/experiments/search", json=body, auth=login, timeout=120).json()["experiments"]
-    for experiment in found:
-        if experiment["name"] == "Default":
-            continue
-        asked = {"experiment_ids": [experiment["experiment_id"]], "max_results": 100}
-        runs = requests.post(f"{ask}/runs/search", json=asked, auth=login, timeout=120).json().get("runs", [])
-        numbers = sum(len(run["data"].get("metrics", [])) for run in runs)
-        if not numbers:
-            raise StackError(f"MLflow has no metrics of {experiment['name']}")
-        print(f"  MLflow: {experiment['name']}, {len(runs)} runs, {numbers} metrics")
-    if len(found) < 2:
-        raise StackError("MLflow has no experiments")
-
-
-def rights(deployment: Deployment) -> None:
-    """Each login may do its own work and nothing else."""
-    for login, database, statement, is_allowed in RIGHTS:
-        may = deployment.psql(database, statement, login, check=False) is not None
-        if may != is_allowed:
-            raise StackError(f"{login} may{'' if may else ' not'} {statement!r} in {database}")
-    print("  database logins may do what they should, and nothing else of what was tried")
-
-
 def both_workers(deployment: Deployment) -> None:
-    """Tasks of the two runs ran on two hosts, neither of them the scheduler's.
+    """The tasks of the runs so far ran on two hosts, both of them workers.
 
     :raises StackError: they did not.
     """
-    airflow, hosts = deployment.airflow, set()
-    for dag_id in (TRAINING, DAILY):
-        path = f"/dags/{dag_id}/dagRuns/~/taskInstances"
-        hosts |= {each["hostname"] for each in airflow.pages(path, "task_instances") if each["hostname"]}
-    workers = set(deployment.compose("ps", "--quiet", "airflow-worker").split())
-    if len(workers) != 2 or {host[:12] for host in hosts} != {worker[:12] for worker in workers}:
-        raise StackError(f"Tasks should have run on both workers {sorted(workers)}, and ran on {sorted(hosts)}")
-    print(f"  tasks ran on {len(hosts)} workers")
+    hosts = {each["hostname"] for each in tasks(deployment, "~", "~") if each["hostname"]}
+    if hosts != set(workers(deployment)) or len(hosts) != 2:
+        raise StackError(f"Tasks should have run on the workers {sorted(workers(deployment))}, and ran on {hosts}")
+    print("  tasks ran on 2 workers")
+
+
+def workers(deployment: Deployment) -> dict[str, str]:
+    """Host name, as Airflow calls it -> container, of every worker."""
+    found = deployment.compose("ps", "--quiet", "airflow-worker").split()
+    return {container[:12]: container for container in found}
 
 
 def survive(deployment: Deployment, service: str) -> None:
@@ -322,18 +184,61 @@ def survive(deployment: Deployment, service: str) -> None:
 
     :raises StackError: the run is lost, or the service does not come back.
     """
-    airflow = deployment.airflow
-    run = patiently(lambda: airflow_api.start(airflow, DAILY, DAY, {}, _silent))
-    path, deadline = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", time.monotonic() + RUN_SECONDS
-    while not any(each["state"] == "running" for each in patiently(lambda: airflow.pages(path, "task_instances"))):
+    run, _ = begin_and_wait_for_a_task(deployment)
+    deployment.compose("restart", service)
+    to_its_end(deployment, run)
+    all_healthy(deployment)
+
+
+def survive_without_a_worker(deployment: Deployment) -> None:
+    """The worker that has the task is killed, and stays away; the run ends on the other. Then it is started again.
+
+    :raises StackError: the run is lost, or no task had to be tried again.
+    """
+    run, [task, *_] = begin_and_wait_for_a_task(deployment)
+    lost = workers(deployment)[task["hostname"]]
+    deployment.docker("kill", lost)
+    to_its_end(deployment, run)
+    [again] = [each for each in tasks(deployment, run.dag_id, run.run_id) if which(each) == which(task)]
+    if again["try_number"] <= task["try_number"]:
+        raise StackError(f"{run.name}: the worker of {task['task_id']} was killed, and the task was not tried again")
+    if lost in deployment.compose("ps", "--quiet", "airflow-worker").split():
+        raise StackError("The killed worker runs again, so that nothing was seen of a run without it")
+    start(deployment)
+    all_healthy(deployment)
+
+
+def begin_and_wait_for_a_task(deployment: Deployment) -> tuple[Run, list[dict[str, Any]]]:
+    """A daily run, and its tasks that run by now.
+
+    :raises StackError: none has begun within RUN_SECONDS.
+    """
+    run, deadline = begin(deployment, DAILY), time.monotonic() + RUN_SECONDS
+    while not (running := [each for each in tasks(deployment, run.dag_id, run.run_id) if is_running(each)]):
         if time.monotonic() > deadline:
             raise StackError(f"No task of {run.name} has begun within {RUN_SECONDS} s")
         time.sleep(1)
-    deployment.compose("restart", service)
-    to_its_end(deployment, run)
+    return run, running
+
+
+def which(task: dict[str, Any]) -> tuple[str, int]:
+    """What a task instance is called in its run."""
+    return task["task_id"], task["map_index"]
+
+
+def is_running(task: dict[str, Any]) -> bool:
+    return task["state"] == "running" and bool(task["hostname"])
+
+
+def all_healthy(deployment: Deployment) -> None:
+    """Waits until they are.
+
+    :raises StackError: some are not within START_SECONDS.
+    """
+    deadline = time.monotonic() + START_SECONDS
     while unhealthy := deployment.unhealthy():
         if time.monotonic() > deadline:
-            raise StackError(f"After a restart of {service} are not healthy: {', '.join(unhealthy)}")
+            raise StackError(f"Not healthy: {', '.join(unhealthy)}")
         time.sleep(POLL_SECONDS)
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from local import compose_smoke
+from local import compose_stack
 from segmentation import settings
 from tests.conftest import REPOSITORY
 
@@ -15,7 +15,7 @@ COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 ONCE = {"airflow-init", "mlflow-init", "practice-shop"}
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?")
-EXAMPLE = compose_smoke.read_env(REPOSITORY / ".env.example")
+EXAMPLE = compose_stack.read_env(REPOSITORY / ".env.example")
 SECRETS = {name for name in EXAMPLE if name.endswith(("_PASSWORD", "_KEY", "_SECRET"))}
 READ_BY_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
 
@@ -129,7 +129,7 @@ def env_file(tmp_path):
 
 def test_new_passwords_are_long_random_and_for_the_owner_only(env_file, tmp_path):
     subprocess.run(["sh", REPOSITORY / "deploy" / "new_env.sh", tmp_path / "another"], check=True)
-    one, other = compose_smoke.read_env(env_file), compose_smoke.read_env(tmp_path / "another")
+    one, other = compose_stack.read_env(env_file), compose_stack.read_env(tmp_path / "another")
     assert set(one) == set(EXAMPLE)
     assert all(len(one[name]) >= 44 and one[name] != other[name] for name in SECRETS)
     assert len({one[name] for name in SECRETS}) == len(SECRETS)
@@ -143,7 +143,7 @@ def test_new_passwords_are_long_random_and_for_the_owner_only(env_file, tmp_path
 def test_airflow_takes_the_fernet_key(env_file):
     from cryptography.fernet import Fernet
 
-    key = compose_smoke.read_env(env_file)["AIRFLOW_FERNET_KEY"]
+    key = compose_stack.read_env(env_file)["AIRFLOW_FERNET_KEY"]
     assert Fernet(key).decrypt(Fernet(key).encrypt(b"x")) == b"x"
 
 
