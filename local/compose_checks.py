@@ -1,7 +1,6 @@
 """What `make compose-smoke` looks at in a deployment: who gets in and who does not, what came out, what is kept."""
 
 import re
-from collections.abc import Callable
 from datetime import date
 
 import requests
@@ -11,7 +10,7 @@ from local.errors import StackError
 
 TIMEOUT_SECONDS = 120
 PAGE = "/segmentation/segments"
-VIEWER = {"username": "marketer", "role": "Viewer"}
+SOMEBODY = "select min(customer_id) from marketing.customer_segments"
 # Login, database, statement, and whether Postgres should let it.
 RIGHTS = (
     ("shop_reader", "warehouse", "select count(*) from shop.customers", True),
@@ -132,30 +131,35 @@ def segments_page(deployment: Deployment) -> None:
 
     :raises StackError: the page does not answer, or shows somebody more or less than he may see.
     """
-    customer = deployment.psql("marketing", "select min(customer_id) from marketing.customer_segments") or ""
-    viewer = VIEWER | {"password": deployment.settings["AIRFLOW_ADMIN_PASSWORD"][::-1]}
-    _add_user(deployment, viewer)
-    people = {
-        deployment.settings["AIRFLOW_ADMIN_USER"]: (deployment.settings["AIRFLOW_ADMIN_PASSWORD"], True),
-        viewer["username"]: (viewer["password"], False),
+    airflow, customer = deployment.settings["AIRFLOW_URL"], deployment.psql("marketing", SOMEBODY) or ""
+    admin = {
+        "username": deployment.settings["AIRFLOW_ADMIN_USER"],
+        "password": deployment.settings["AIRFLOW_ADMIN_PASSWORD"],
     }
-    address = f"{deployment.settings['AIRFLOW_URL']}{PAGE}"
-    for user, (password, may_see_customers) in people.items():
-        browser = log_in(deployment.settings["AIRFLOW_URL"], user, password)
-        page = browser.get(address, timeout=TIMEOUT_SECONDS)
-        asked = browser.post(address, data={"customer": customer}, timeout=TIMEOUT_SECONDS)
-        has_form = 'name="customer"' in page.text
-        wanted = requests.codes.ok if may_see_customers else requests.codes.forbidden
-        if not page.ok or "<table" not in page.text:
-            raise StackError(f"The Segments page answers {user} HTTP {page.status_code}, without segments")
-        if has_form != may_see_customers or asked.status_code != wanted:
-            raise StackError(
-                f"{user} gets the Segments page {'with' if has_form else 'without'} a look-up, whose answer is HTTP "
-                f"{asked.status_code}, not {wanted}"
-            )
-        if may_see_customers and customer not in asked.text:
-            raise StackError(f"The Segments page does not show {user} customer {customer}")
+    viewer = {"username": "marketer", "password": admin["password"][::-1], "role": "Viewer"}
+    add_user(airflow, admin, viewer)
+    see_page(airflow, admin["username"], admin["password"], customer, may_see_customers=True)
+    see_page(airflow, viewer["username"], viewer["password"], customer, may_see_customers=False)
     print("  the Segments page, by the login form: Admin may look customers up, Viewer sees aggregates only")
+
+
+def see_page(airflow: str, user: str, password: str, customer: str, *, may_see_customers: bool) -> None:
+    """The Segments page as somebody sees it in a browser, and asks for a customer there.
+
+    :raises StackError: there is no page, or it shows him more or less than he may see.
+    """
+    browser, address = log_in(airflow, user, password), f"{airflow}{PAGE}"
+    page = browser.get(address, timeout=TIMEOUT_SECONDS)
+    if not page.ok or "<table" not in page.text:
+        raise StackError(f"The Segments page answers {user} HTTP {page.status_code}, without segments")
+    asked = browser.post(address, data={"customer": customer}, timeout=TIMEOUT_SECONDS)
+    has_form, is_shown = 'name="customer"' in page.text, asked.ok and customer in asked.text
+    wanted = requests.codes.ok if may_see_customers else requests.codes.forbidden
+    if (has_form, is_shown, asked.status_code) != (may_see_customers, may_see_customers, wanted):
+        raise StackError(
+            f"{user} gets the Segments page with{'' if has_form else 'out'} a look-up, which answers HTTP "
+            f"{asked.status_code}, not {wanted}"
+        )
 
 
 def log_in(airflow: str, user: str, password: str) -> requests.Session:
@@ -168,18 +172,17 @@ def log_in(airflow: str, user: str, password: str) -> requests.Session:
     form = browser.get(f"{airflow}/auth/login/", timeout=TIMEOUT_SECONDS)
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form.text)
     fields = {"csrf_token": token[1] if token else "", "username": user, "password": password}
-    browser.post(f"{airflow}/auth/login/", data=fields, timeout=TIMEOUT_SECONDS)
+    answer = browser.post(f"{airflow}/auth/login/", data=fields, timeout=TIMEOUT_SECONDS)
     if "_token" not in browser.cookies:
-        raise StackError(f"Airflow's login form does not let {user} in")
+        raise StackError(f"Airflow's login form does not let {user} in: HTTP {answer.status_code}")
     return browser
 
 
-def _add_user(deployment: Deployment, user: dict[str, str]) -> None:
-    airflow = deployment.settings["AIRFLOW_URL"]
-    admin = {
-        "username": deployment.settings["AIRFLOW_ADMIN_USER"],
-        "password": deployment.settings["AIRFLOW_ADMIN_PASSWORD"],
-    }
+def add_user(airflow: str, admin: dict[str, str], user: dict[str, str]) -> None:
+    """A user of FAB's with a role; who is there already stays as he is.
+
+    :raises StackError: Airflow makes none.
+    """
     login = requests.post(f"{airflow}/auth/token", json=admin, timeout=TIMEOUT_SECONDS)
     login.raise_for_status()
     body = {
@@ -196,5 +199,4 @@ def _add_user(deployment: Deployment, user: dict[str, str]) -> None:
         raise StackError(f"Airflow makes no user {user['username']}: HTTP {made.status_code} {made.text[:300]}")
 
 
-Check = Callable[[Deployment], None]
-BEFORE_THE_RUNS: tuple[Check, ...] = (only_on_loopback, nobody_is_root, nobody_gets_in)
+BEFORE_THE_RUNS = (only_on_loopback, nobody_is_root, nobody_gets_in)

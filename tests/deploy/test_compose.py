@@ -77,6 +77,18 @@ def test_what_runs_on_is_watched_and_comes_back():
         assert {"interval", "timeout", "retries", "start_period", "start_interval"} <= set(check), name
 
 
+def test_no_container_stays_root():
+    """Ours have a user in the image. The others' entrypoints step down from root for the command of their own only."""
+    last_user = re.findall(r"^USER (\S+)$", (REPOSITORY / "Dockerfile").read_text(), re.M)[-1]
+    assert int(last_user.partition(":")[0]) > 0
+    for name, service in SERVICES.items():
+        is_ours = service["image"] == SERVICES["mlflow"]["image"]
+        if is_ours:
+            assert "user" not in service, name
+        elif "command" in service:
+            assert service["user"] not in ("root", "0", 0), name
+
+
 def test_nothing_starts_before_what_it_needs():
     for name, service in SERVICES.items():
         for other, needs in service.get("depends_on", {}).items():
