@@ -77,6 +77,13 @@ def test_what_runs_on_is_watched_and_comes_back():
         assert {"interval", "timeout", "retries", "start_period", "start_interval"} <= set(check), name
 
 
+def test_the_docs_name_every_volume():
+    """What is not named is not backed up."""
+    text = (REPOSITORY / "docs" / "deployment.md").read_text("utf-8")
+    told = text.partition("## What is kept")[2].partition("\n## ")[0]
+    assert {name for name in COMPOSE["volumes"] if f"`{name}`" not in told} == set()
+
+
 def test_no_container_stays_root():
     """Ours have a user in the image. The others' entrypoints step down from root for the command of their own only."""
     last_user = re.findall(r"^USER (\S+)$", (REPOSITORY / "Dockerfile").read_text(), re.M)[-1]
