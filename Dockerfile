@@ -27,11 +27,13 @@ COPY include /opt/fenqun/include
 COPY local /opt/fenqun/local
 COPY dags /opt/fenqun/dags
 
+# There is no git here: MLflow's GitPython would say so in 20 lines of the log of each training task.
 ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/fenqun/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/fenqun/plugins \
     PYTHONPATH=/opt/fenqun/include \
     PYTHONUNBUFFERED=1 \
-    MPLCONFIGDIR=/tmp/matplotlib
+    MPLCONFIGDIR=/tmp/matplotlib \
+    GIT_PYTHON_REFRESH=quiet
 WORKDIR /opt/fenqun
 USER 50000:0

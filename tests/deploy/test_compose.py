@@ -103,6 +103,22 @@ def test_nothing_starts_before_what_it_needs():
             assert needs["condition"] == wanted, (name, other)
 
 
+def test_a_restart_of_the_api_server_costs_no_running_task():
+    """It takes the tasks' heartbeats: for as long as it may be away, none of them is given up."""
+    api, common = SERVICES["airflow-apiserver"], SERVICES["airflow-scheduler"]["environment"]
+    away = seconds(api["stop_grace_period"]) + seconds(api["healthcheck"]["start_period"])
+    assert common["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] >= away
+
+
+def seconds(text):
+    return int(text.removesuffix("m")) * 60 if text.endswith("m") else int(text.removesuffix("s"))
+
+
+def test_without_git_the_logs_are_not_filled_with_its_lack():
+    text = (REPOSITORY / "Dockerfile").read_text()
+    assert "GIT_PYTHON_REFRESH=quiet" in text or re.search(r"apt-get install [^&]* git\b", text)
+
+
 def test_one_image_is_built_and_the_rest_use_it():
     built = [name for name, service in SERVICES.items() if "build" in service]
     assert len(built) == 1
