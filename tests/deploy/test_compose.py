@@ -155,6 +155,21 @@ def test_settings_of_the_product_exist(monkeypatch):
         settings.load.cache_clear()
 
 
+def test_settings_of_the_smoke_test_exist(monkeypatch):
+    """A name that is none would be passed over, and the training be the long one."""
+    told = dict(line.split("=", 1) for line in compose_stack.SEGMENTATION_ENV.splitlines())
+    for name, value in told.items():
+        if "__" in name:
+            monkeypatch.setenv(name, value)
+    settings.load.cache_clear()
+    try:
+        training = settings.load().training
+        assert (training.search, training.has_learning_curve) == ("none", False)
+        assert (training.max_cutoffs, training.validations) == (5, 1)
+    finally:
+        settings.load.cache_clear()
+
+
 @pytest.fixture
 def env_file(tmp_path):
     file = tmp_path / "env"
