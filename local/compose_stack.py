@@ -19,7 +19,7 @@ from local.state import REPOSITORY
 
 PROJECT = "fenqun-smoke"
 CUSTOMERS, DAYS = 1_000, 546
-# When to run is asked for by the smoke test, and nobody waits for the best of models: all are trained, on fewer cutoffs.
+# When to run is asked for, and nobody waits for the best of models: all are trained, on fewer cutoffs.
 SEGMENTATION_ENV = """SEGMENTATION_DAILY_SCHEDULE=
 SEGMENTATION_WEEKLY_SCHEDULE=
 SEGMENTATION_CAMPAIGNS_SCHEDULE=
