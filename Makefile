@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke bench why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -21,6 +21,9 @@ override export REPROCESS := $(value REPROCESS)
 override export BACKUP := $(value BACKUP)
 override export KEEP := $(value KEEP)
 override export FORCE := $(value FORCE)
+override export SIZES := $(value SIZES)
+override export FOLDER := $(value FOLDER)
+override export AIRFLOW := $(value AIRFLOW)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -83,6 +86,9 @@ warehouse-url: installed  ## print the warehouse's URL, and nothing else
 
 compose-smoke: ready  ## try the deployment of docker-compose.yaml for real; needs Docker; ARGS=--celery for two workers
 	@$(subst -m local,-m local.compose_smoke,$(LOCAL)) $(ARGS)
+
+bench: ready  ## what a day costs, to docs/benchmarks.md: [SIZES="5000 20000"] [AIRFLOW=1] [FOLDER=<kept, to go on>]
+	@$(subst -m local,-m local.bench.daily.command,$(LOCAL)) $(if $(SIZES),--sizes $$SIZES) $(if $(AIRFLOW),--airflow) $(if $(FOLDER),--folder "$$FOLDER")
 
 test: dev-ready  ## all tests but the long ones
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -22,8 +22,8 @@ LAST_TASKS_SECONDS = 15  # within this time a task whose run was stopped notices
 REQUEST_TIMEOUT_SECONDS = 30
 
 _LOADED = "select coalesce(string_agg(source || ' ' || sha256, ', ' order by source), '') from quarantine.loads"
-_REFUSED = "delete from quarantine.rows where source = 'raw gate'"  # the loader's own lines stay
-_DERIVED_SCHEMAS = """
+REFUSED = "delete from quarantine.rows where source = 'raw gate'"  # the loader's own lines stay
+DERIVED_SCHEMAS = """
 select nspname from pg_namespace
 where nspowner = (select oid from pg_roles where rolname = 'pipeline') and not nspname = any(:kept)
 order by nspname
@@ -41,7 +41,7 @@ def forget_previous_shop(stack: Stack, say: Say = print) -> bool:
     note = stack.folders.home / "derived-from"
     with warehouse.connect(stack.addresses().warehouse) as connection:
         loaded = warehouse.fetch(connection, _LOADED)[0][0]
-        schemas = [name for (name,) in warehouse.fetch(connection, _DERIVED_SCHEMAS, {"kept": list(KEPT_SCHEMAS)})]
+        schemas = [name for (name,) in warehouse.fetch(connection, DERIVED_SCHEMAS, {"kept": list(KEPT_SCHEMAS)})]
     if note.exists() and note.read_text() == loaded:
         return False
     models = _Models(stack.addresses().mlflow)
@@ -55,7 +55,7 @@ def forget_previous_shop(stack: Stack, say: Say = print) -> bool:
             with warehouse.connect(stack.addresses().warehouse) as connection:
                 warehouse.execute(connection, f"drop schema {warehouse.identifier(schema)} cascade")
         with warehouse.connect(stack.addresses().warehouse) as connection:
-            warehouse.execute(connection, _REFUSED)
+            warehouse.execute(connection, REFUSED)
         for name in names:
             say(f"  model {name}")
             models.delete(name)

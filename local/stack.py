@@ -64,9 +64,10 @@ class Stack:
         self.dags = dags or REPOSITORY / "dags"
         self.postgres = self.folders.postgres()
 
-    def up(self, say: Say = print, *, is_restoring: bool = False) -> Addresses:
+    def up(self, say: Say = print, *, is_restoring: bool = False, has_airflow: bool = True) -> Addresses:
         """Start whatever does not run or does not answer, and wait until all of it is healthy.
 
+        :param has_airflow: False for what needs only the database and MLflow, such as a benchmark of the stages.
         :raises StackError: a component does not start; its log's last lines are in the message.
         """
         with self.folders.locked(say):
@@ -79,9 +80,12 @@ class Stack:
             self._choose_ports(state)
             wanted = components.all_of(self.folders, state, self.postgres, self.dags)
             self._end_unfit(state, wanted, say)
-            self._write_airflow_files(state)
             found = set(state.alive())
             self._start(wanted["mlflow"], state)
+            if not has_airflow:
+                self._wait_until_healthy({"mlflow": wanted["mlflow"]}, found, state, say)
+                return self.addresses()
+            self._write_airflow_files(state)
             self._migrate(wanted["scheduler"], state, say)
             if "scheduler" not in found:
                 database.retire_schedulers(self.postgres)

@@ -34,7 +34,7 @@ from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
 
 EVERYONE = "g"  # above every MD5
-_AS_KNOWN_THEN = (
+AS_KNOWN_THEN = (
     tables.CUSTOMERS,
     tables.PRODUCTS,
     tables.SUPPORT_TICKETS,
@@ -167,7 +167,7 @@ def snapshot(
     :param as_of: only what happened before its midnight, UTC, is seen.
     :param sample_below: only customers whose id's MD5 is below; see `md5_below`.
     """
-    for entity in _AS_KNOWN_THEN:
+    for entity in AS_KNOWN_THEN:
         session.put(entity.table, history.known_then(stores, entity.name, known, as_of))
     session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
     parameters = {"as_of": as_of, "sample_below": sample_below}

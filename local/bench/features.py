@@ -59,8 +59,8 @@ def _compare(dsn: str, here: Path, customers: int, days: int, rounds: int) -> No
     found["features of the day"] = min(
         (_measured("features", dsn, here, day) for _ in range(rounds)), key=lambda each: each["seconds"]
     )
-    told("the same tables into Postgres", lambda: _into_postgres(dsn, here, day))
-    inside = _inside_postgres(dsn, day)
+    told("the same tables into Postgres", lambda: into_postgres(_stores(dsn, here), dsn, day))
+    inside = inside_postgres(dsn, day)
     ours = found["features of the day"]["seconds"]
     rows = found["features of the day"]["rows"]
     table = Table(title=f"{rows:,} customers with consent of {customers:,}, {days} days; best of {rounds}")
@@ -143,11 +143,10 @@ def _peak_mib() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def _into_postgres(dsn: str, here: Path, day: dt.date) -> None:
-    """Fills tables of Postgres with what the statements of the features read, as the day knows it."""
+def into_postgres(stores, dsn: str, day: dt.date) -> None:
+    """Fills tables of a database with what the statements of the features read, as the day knows it."""
     from segmentation import engine, history, tables, warehouse
 
-    stores = _stores(dsn, here)
     with engine.session(stores.lake) as session, warehouse.connect(dsn) as connection:
         for entity in tables.ENTITIES.values():
             if entity.name not in ("orders", "order_items", "events"):
@@ -189,7 +188,7 @@ def _fill(connection, session, table: str) -> None:
     warehouse.copy_in(connection, table, (pa.Table.from_batches([each]) for each in batches), first.schema.names)
 
 
-def _inside_postgres(dsn: str, day: dt.date) -> float:
+def inside_postgres(dsn: str, day: dt.date) -> float:
     """Seconds of every statement of the features, and of putting the families side by side."""
     from segmentation import families, features, sql, tables, warehouse
 

@@ -1,0 +1,96 @@
+"""One piece of work in a process of its own, and what it cost: there, in the database server, and to others."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import psutil
+
+from local.bench.daily import shop
+from local.stack import Stack
+from local.state import REPOSITORY
+
+POLL_SECONDS = 0.1
+MIB = 1024**2
+
+
+class PieceError(Exception):
+    """A piece of work has failed; its own words are on the terminal."""
+
+
+def run(stack: Stack, piece: str, day: dt.date, most_mib: float | None = None) -> dict[str, Any]:
+    """Runs a piece (see `work.PIECES`) and waits for its end.
+
+    :param most_mib: memory above which it is ended.
+    :returns: `rows`, `seconds`, `cpu` and `peak_mib` as it told; `process_seconds`, with starting Python and imports;
+        `database_cpu`, the seconds of CPU that PostgreSQL spent meanwhile; `others`, the cores that programs which are
+        none of these used on average; `load`, the machine's at its end. One that was ended for its memory has
+        `peak_mib`, `process_seconds` and `too_large`.
+    :raises PieceError: it failed.
+    """
+    command = [sys.executable, "-m", "local.bench.daily.work", piece, "--home", str(stack.folders.home)]
+    surroundings = shop.surroundings(stack) | {"PYTHONPATH": f"{REPOSITORY / 'include'}{os.pathsep}{REPOSITORY}"}
+    before, busy, begun = _database_cpu(stack), _busy(), time.perf_counter()
+    with tempfile.TemporaryFile("w+") as told:
+        working = subprocess.Popen([*command, "--day", f"{day}"], cwd=REPOSITORY, env=surroundings, stdout=told)
+        peak = _watched(working, most_mib)
+        seconds = time.perf_counter() - begun
+        told.seek(0)
+        lines = told.read().splitlines()
+    if peak is not None:
+        return {"too_large": True, "peak_mib": peak, "process_seconds": seconds, "load": os.getloadavg()[0]}
+    if working.returncode:
+        raise PieceError(f"{piece} of {day} failed with status {working.returncode}")
+    found = json.loads(lines[-1])
+    database = _database_cpu(stack) - before
+    others = max(_busy() - busy - found.pop("whole_cpu") - database, 0) / seconds
+    return found | {
+        "process_seconds": seconds, "database_cpu": database, "others": others, "load": os.getloadavg()[0]
+    }  # fmt: skip
+
+
+def _watched(working: subprocess.Popen, most_mib: float | None) -> float | None:
+    """Waits for the end of a process; the memory that it held when it was ended for it, else None."""
+    if most_mib is None:
+        working.wait()
+        return None
+    watched = psutil.Process(working.pid)
+    while working.poll() is None:
+        try:
+            held = watched.memory_info().rss / MIB
+        except psutil.NoSuchProcess:
+            break
+        if held > most_mib:
+            working.kill()
+            working.wait()
+            return held
+        time.sleep(POLL_SECONDS)
+    working.wait()
+    return None
+
+
+def _database_cpu(stack: Stack) -> float:
+    """Seconds of CPU of the database server: its own, of sessions that have ended, and of those that are there."""
+    server = psutil.Process(stack.postgres.pid)
+    times = server.cpu_times()
+    spent = times.user + times.system + times.children_user + times.children_system
+    for session in server.children():
+        try:
+            times = session.cpu_times()
+            spent += times.user + times.system
+        except psutil.NoSuchProcess:
+            continue
+    return spent
+
+
+def _busy() -> float:
+    """Seconds of CPU that anything on this machine has used."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + getattr(times, "irq", 0) + getattr(times, "softirq", 0)

@@ -1,0 +1,136 @@
+"""`make bench`: every stage is measured, and the page says what the JSON beside it says."""
+
+import datetime as dt
+import json
+
+import pytest
+
+from local.bench.daily import airflow, command, page, script, work
+from segmentation_airflow import stages
+
+MACHINE = {"processor": "a processor", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3", "packages": {}}
+
+
+def of_size(size: int, seconds: float) -> dict:
+    """What `command` keeps of a size whose every stage takes so long."""
+    each = {"seconds": seconds, "process_seconds": seconds + 1, "cpu": seconds, "database_cpu": 0.5, "peak_mib": 100,
+            "others": 0.1, "load": 1.0, "rows": size}  # fmt: skip
+    steps = {"read_sql": 100.0, page.LEARNING: 900.0}
+    rivals = {page.SCRIPT: {**each, "seconds": 1_000.0, "peak_mib": 5_000, "steps": steps, "most_mib": 9_000},
+              page.IN_POSTGRES: {**each, "seconds": 5 * seconds}}  # fmt: skip
+    every = dict.fromkeys(work.STAGES, each)
+    return {
+        "shop": {"rows": dict.fromkeys(("orders", "order_items", "events"), 10 * size), "days": 30},
+        "first": {"stages": {"extract": each}, "floor": {**each, "seconds": seconds / 2}},
+        "day": {"stages": every, "at": "2026-07-02 00:00:00"},
+        "floors": {"floors": {name: {**each, "seconds": seconds / 4} for name in ("extract", "score", "publish")}},
+        "rivals": {"rivals": rivals},
+    }
+
+
+def measured(**sizes: dict) -> dict:
+    return {"machine": MACHINE, "made_at": "2026-07-02", "trained_at": 10, "sizes": sizes}
+
+
+def test_the_stages_are_the_tasks_of_the_dag():
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(command.REPOSITORY / "dags" / "segment_customers_daily.py"), bundle_name="dags-folder")
+    tasks = set(bag.dags["segment_customers_daily"].task_ids) - {"train_models_weekly"}
+    assert set(work.STAGES) == tasks
+    assert len(stages.ENTITIES) == 8
+
+
+def test_the_slope_of_what_grows_with_the_square_is_two():
+    told = measured(**{"100": of_size(100, 1.0), "1000": of_size(1000, 100.0)})
+    assert page.slope(told, "score") == pytest.approx(2)
+    assert page.slope(measured(**{"100": of_size(100, 1.0)}), "score") is None
+
+
+def test_the_page_has_a_row_of_every_stage_and_of_every_rival(tmp_path):
+    page.write(page.merged(measured(**{"100": of_size(100, 1.0), "1000": of_size(1000, 10.0)}), tmp_path), tmp_path)
+    lines = (tmp_path / "benchmarks.md").read_text().splitlines()
+    for name in work.STAGES:
+        assert sum(line.startswith(f"| {name} | 10.0 | 10.0 | 0.5 | 100 | 1,000 | 100 |") for line in lines) == 1
+    assert "| score | 1.0 | 1.0 | 0.5 | 100 | 100 | 100 | 0.25 | 4.0x | 0.1 |" in lines
+    assert "| 1,000 | the script, learning each day | 1000.0 | 160.0 | 6.2 | 5,000 | 100 | 50.0 |" in lines
+    assert "| 1,000 | the script, its forest learnt before | 100.0 | 160.0 | 0.6 | 5,000 | 100 | 50.0 |" in lines
+    assert "| 100 | extract | 100 | 1.0 | 1.0 | 100 | 100 | 0.5 | 2.00x |" in lines
+    assert (tmp_path / "pictures" / "benchmarks.png").stat().st_size > 10_000
+    assert max(map(len, (line for line in lines if not line.startswith(("|", "-", "The"))))) <= 125
+
+
+def test_what_was_said_to_have_been_changed_stays(tmp_path):
+    told = measured(**{"100": of_size(100, 1.0)})
+    change = {"what": "Less of it.", "why": "It was too much.", "figures": [["seconds", "2", "1"]]}
+    (tmp_path / "benchmarks.json").write_text(json.dumps({"changes": [change]}))
+    page.write(page.merged(told, tmp_path), tmp_path)
+    page.write(page.merged(told, tmp_path), tmp_path)
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert "**Less of it.** It was too much." in text
+    assert "| seconds | 2 | 1 |" in text
+
+
+def test_a_target_that_was_missed_is_told_so():
+    found = of_size(1_000_000, 1.0)
+    told = {target: (text, is_reached) for target, text, is_reached in page.targets(found)}
+    assert told["scoring and publishing within 2x of the sum of their floors"] == ("4.0x", False)
+    assert told["10 times faster than the script that people write"] == ("62.5x", True)
+    assert told["Airflow's own share below 25 %"] == ("", None)
+    found["rivals"]["rivals"][page.SCRIPT] = {"too_large": True, "peak_mib": 900, "most_mib": 850}
+    told = {target: (text, is_reached) for target, text, is_reached in page.targets(found)}
+    assert told["10 times faster than the script that people write"][1] is None
+    assert told["10 times less memory"] == ("more than 9.0x", None)
+
+
+def test_airflows_own_share_lies_between_two_ways_of_counting():
+    after = {"extract": [], "score": ["extract"], "recommend": ["extract"], "publish": ["recommend", "score"]}
+    work_of = {"extract": 10.0, "score": 20.0, "recommend": 30.0, "publish": 5.0}
+    share = airflow.own_share({"seconds": 80.0, "after": after}, work_of)
+    assert (share["sum_of_work"], share["least"]) == (65, 15)
+    assert (share["longest_path"], share["most"]) == (45, 35)
+
+
+def test_spans_that_overlap_are_counted_once():
+    assert airflow.covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
+    assert airflow.before_each({"a": ["b", "c"], "b": ["c"], "c": []}) == {"a": [], "b": ["a"], "c": ["a", "b"]}
+
+
+def test_the_script_tells_of_everyone_who_had_signed_up(warehouse_dsn):
+    from segmentation import warehouse
+
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.run_script(connection, _SHOP)
+    found = script.main(warehouse_dsn, dt.date(2026, 7, 2))
+    assert found["rows"] == 40
+    assert set(found["steps"]) >= {"read_sql", page.LEARNING, "to_sql"}
+
+
+_SHOP = """
+insert into shop.customers (customer_id, signed_up_at, updated_at)
+select 'c' || n, '2025-01-01', '2025-01-01' from generate_series(1, 40) as n;
+insert into shop.customers (customer_id, signed_up_at, updated_at) values ('late', '2026-07-02', '2026-07-02');
+insert into shop.orders (order_id, customer_id, ordered_at, status, total_amount, updated_at)
+select 'o' || n, 'c' || n % 40 + 1, timestamptz '2026-07-01' - n * interval '1 day', 'paid', n, now()
+from generate_series(1, 200) as n where n > 100 or n % 40 < 20;
+insert into shop.events (event_id, customer_id, occurred_at, event_type, updated_at)
+select 'e' || n, 'c' || n % 40 + 1, timestamptz '2026-07-01' - n * interval '1 hour', 'search', now()
+from generate_series(1, 200) as n;
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_a_small_shop_is_measured_from_end_to_end(tmp_path):
+    command.main(["--sizes", "400", "--days", "200", "--folder", str(tmp_path / "stack"), "--to", str(tmp_path)])
+    told = json.loads((tmp_path / "benchmarks.json").read_text())["sizes"]["400"]
+    assert list(told["day"]["stages"]) == list(work.STAGES)
+    published = told["day"]["stages"]["publish"]
+    assert (
+        200 < published["rows"] == told["day"]["stages"]["score"]["rows"] == told["floors"]["floors"]["publish"]["rows"]
+    )
+    assert set(told["floors"]["floors"]) == set(work.FLOORS) - {"extract of everything"}
+    assert set(told["rivals"]["rivals"]) == set(work.RIVALS)
+    assert all(each["peak_mib"] > 50 and each["process_seconds"] > each["seconds"] for each in
+               told["day"]["stages"].values())  # fmt: skip
+    assert (tmp_path / "benchmarks.md").read_text().count("\n| ") > 40
