@@ -71,13 +71,19 @@ class Bench:
 
     def _keep(self, size: int, part: str, found: dict[str, Any]) -> None:
         self._of(size)[part] = found
-        self._file.write_text(json.dumps(self.measured, indent=1))
+        self._save()
+
+    def _save(self) -> None:
+        """So that it is there whole or as it was."""
+        unfinished = self._file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.measured, indent=1))
+        unfinished.replace(self._file)
 
     def _shop(self, size: int) -> dict[str, Any]:
         self._without_airflow()
         begun = time.perf_counter()
         rows = shop.make(self.stack, size, self.days)
-        self.measured["current"] = size
+        self.measured |= {"current": size, "pieces": {}}
         return {"rows": rows, "days": self.days, "seconds": time.perf_counter() - begun}
 
     def _first(self, size: int) -> dict[str, Any]:
@@ -131,8 +137,13 @@ class Bench:
         return {name: self._piece(f"stage {name}", day) for name in names}
 
     def _piece(self, piece: str, day: dt.date, most_mib: float | None = None) -> dict[str, Any]:
+        """Measures a piece, unless a run that was cut short has: done again, a stage finds little left to do."""
+        known = self.measured.setdefault("pieces", {})
+        if f"{piece} {day}" in known:
+            return known[f"{piece} {day}"]
         self._without_airflow()
-        found = process.run(self.stack, piece, day, most_mib)
+        found = known[f"{piece} {day}"] = process.run(self.stack, piece, day, most_mib)
+        self._save()
         told = "ended for its memory" if found.get("too_large") else f"{found['seconds']:.1f} s"
         print(f"  {piece}: {told}, {found['peak_mib']:,.0f} MiB, load {found['load']:.1f}", flush=True)
         return found
@@ -217,7 +228,8 @@ def main(arguments: list[str] | None = None) -> None:
             bench.run(sorted(given.sizes), [*given.parts, *(["airflow"] if given.airflow else [])])
         finally:
             bench.stack.down()
-        told = bench.measured | {"made_at": f"{dt.datetime.now(dt.UTC):%F %R} UTC"}
+        told = {name: bench.measured[name] for name in ("machine", "trained_at", "sizes") if name in bench.measured}
+        told["made_at"] = f"{dt.datetime.now(dt.UTC):%F %R} UTC"
         page.write(page.merged(told, given.to), given.to)
     print(f"{given.to / page.NAME}.md")
 

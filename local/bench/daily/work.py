@@ -65,7 +65,7 @@ def _extract(place: Place) -> int:
 def _validate_raw(place: Place) -> int:
     from segmentation import validate
 
-    return sum(each["rows"] for each in validate.accept_raw(place.day, place.stores)["tables"].values())
+    return sum(each["rows"] for each in validate.accept_raw(place.day, place.stores).get("tables", {}).values())
 
 
 def _aggregates(place: Place) -> int:
