@@ -18,7 +18,6 @@ Propagating Activation Differences", ICML), so it still sums to it. Members coun
 made from one feature count together.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -80,11 +79,13 @@ def contributions(ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.Dat
         parts.append((weight * base, weight * values, sources))
     columns = tuple(dict.fromkeys(source for _, _, sources in parts for source in sources))
     factor = ensemble.factor if is_amount else ensemble.slope
-    total = np.zeros((len(inputs), len(columns)))
+    total = np.zeros((len(columns), len(inputs)))
     for _, values, sources in parts:
-        total += values @ _collector(sources, columns)
+        for source, added in zip(sources, values.T, strict=True):
+            total[columns.index(source)] += added
+    total *= factor
     base = factor * sum(base for base, _, _ in parts) + (0.0 if is_amount else ensemble.intercept)
-    return Contributions(columns, base, factor * total)
+    return Contributions(columns, base, total.T)
 
 
 def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarray) -> tuple[float, np.ndarray, str]:
@@ -142,11 +143,6 @@ def _rescaled(base: float, values: np.ndarray, scale: str, wanted: str) -> tuple
 
 def _logit(share: np.ndarray) -> np.ndarray:
     return logit(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
-
-
-def _collector(sources: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """Shape (len(sources), len(columns)): 1 where a column of a matrix was made from a feature."""
-    return (np.array(sources, dtype=object)[:, None] == np.array(columns, dtype=object)).astype("float64")
 
 
 @dataclass(frozen=True)
