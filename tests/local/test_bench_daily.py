@@ -2,10 +2,12 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 
 import pytest
 
-from local.bench.daily import airflow, command, page, script, work
+from local.bench.daily import airflow, command, page, process, script, work
 from segmentation_airflow import stages
 
 MACHINE = {"processor": "a processor", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3", "packages": {}}
@@ -89,6 +91,14 @@ def test_airflows_own_share_lies_between_two_ways_of_counting():
     share = airflow.own_share({"seconds": 80.0, "after": after}, work_of)
     assert (share["sum_of_work"], share["least"]) == (65, 15)
     assert (share["longest_path"], share["most"]) == (45, 35)
+
+
+def test_what_takes_too_much_memory_is_ended_and_what_does_not_is_not():
+    def holding(mib: int, seconds: int) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", f"b = b'x' * ({mib} << 20); import time; time.sleep({seconds})"])
+
+    assert process._watched(holding(300, 300), 200) > 200
+    assert process._watched(holding(10, 0), 200) is None
 
 
 def test_spans_that_overlap_are_counted_once():
