@@ -117,7 +117,8 @@ def _machine(measured: Measured) -> Iterator[str]:
     sizes = " ".join(str(size) for size, _ in _sizes(measured))
     yield f"- Machine: {told['processor']}, {told['cores']} cores, {told['memory_gib']} GiB, {told['system']}"
     yield f"- Python {told['python']}, {packages}"
-    yield f'- Made: {measured["made_at"]}, by `make bench SIZES="{sizes}" AIRFLOW=1`, {_days(measured)} days of history'
+    asked = f'make bench SIZES="{sizes}"' + " AIRFLOW=1" * any("airflow" in found for _, found in _sizes(measured))
+    yield f"- Made: {measured['made_at']}, by `{asked}`, {_days(measured)} days of history"
     yield f"- Models: trained on the shop of {measured.get('trained_at', 0):,} customers, used for every size"
     busy = [each["others"] for _, found in _complete(measured) for each in found["day"]["stages"].values()]
     if busy and max(busy) > OTHERS_NOTE:
