@@ -45,7 +45,7 @@ def run(stack: Stack, day: dt.date) -> dict[str, Any]:
         "seconds": _since(told["queued_at"], told["end_date"]),
         "to_publish": stages["publish"]["end"],
         "stages": stages,
-        "after": before_each({task["task_id"]: task["downstream_task_ids"] for task in tasks}),
+        "after": before_each({task["task_id"]: task["downstream_task_ids"] or () for task in tasks}),
         "running": covered(spans),
         "peak_mib": memory.tasks,
         "airflow_mib": memory.own,
