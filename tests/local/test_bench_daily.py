@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from local.bench.daily import airflow, command, page, process, script, work
+from local.bench.daily import airflow, command, page, process, script, shop, work
+from segmentation import lake, tables
 from segmentation_airflow import stages
 
 MACHINE = {"processor": "a processor", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3", "packages": {}}
@@ -93,6 +94,17 @@ def test_airflows_own_share_lies_between_two_ways_of_counting():
     assert (share["longest_path"], share["most"]) == (45, 35)
 
 
+def test_of_the_lake_of_the_shop_before_only_what_models_learnt_from_stays(tmp_path):
+    day = dt.date(2026, 7, 1)
+    for table in (tables.TRAINING_EXAMPLES, tables.DEMAND, tables.CUSTOMER_FEATURES, tables.CUSTOMER_SCORES):
+        lake.write_text(lake.path(f"{tmp_path}", table, day), "rows")
+    (tmp_path / "a file").write_text("")
+    shop.clear(tmp_path)
+    left = {file.stem for file in tmp_path.rglob("*") if file.is_file()}
+    assert left == {"training_examples", "demand"}
+    assert [folder.name for folder in tmp_path.iterdir()] == ["feat"]
+
+
 def test_what_takes_too_much_memory_is_ended_and_what_does_not_is_not():
     def holding(mib: int, seconds: int) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, "-c", f"b = b'x' * ({mib} << 20); import time; time.sleep({seconds})"])
@@ -131,8 +143,8 @@ from generate_series(1, 200) as n;
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_a_small_shop_is_measured_from_end_to_end(tmp_path):
-    command.main(["--sizes", "400", "--days", "200", "--folder", str(tmp_path / "stack"), "--to", str(tmp_path)])
+def test_two_small_shops_are_measured_from_end_to_end(tmp_path):
+    command.main(["--sizes", "300", "400", "--days", "200", "--folder", str(tmp_path / "stack"), "--to", str(tmp_path)])
     told = json.loads((tmp_path / "benchmarks.json").read_text())["sizes"]["400"]
     assert list(told["day"]["stages"]) == list(work.STAGES)
     published = told["day"]["stages"]["publish"]

@@ -12,9 +12,10 @@ from local.simulator import practice_shop
 from local.simulator.settings import LAST_DAY, Settings
 from local.stack import Stack
 from local.state import State
-from segmentation import history, settings, warehouse
+from segmentation import history, settings, tables, warehouse
 
 FIRST_DAY = LAST_DAY + dt.timedelta(days=1)  # the first that knows all that a new shop begins with
+KEPT = (tables.TRAINING_EXAMPLES, tables.DEMAND)  # what the models learnt from: drift is measured against it
 _DIGESTS = "run_id, model, version, sha256, is_adopted, noted_at"
 
 
@@ -53,8 +54,6 @@ def grow(stack: Stack) -> None:
 
 def rows(stack: Stack) -> dict[str, int]:
     """How many rows each table of the shop has."""
-    from segmentation import tables
-
     with warehouse.connect(stack.addresses().warehouse) as connection:
         return {
             name: warehouse.fetch(connection, f"select count(*) from shop.{name}")[0][0]  # noqa: S608 - our names
@@ -63,7 +62,7 @@ def rows(stack: Stack) -> dict[str, int]:
 
 
 def _forget(stack: Stack) -> None:
-    """Lake and schemas of the shop before go; which models training has registered is kept, as they are used again."""
+    """Lake and schemas of the shop before go; which models there are, and what they learnt from, stays."""
     at = stack.addresses()
     with warehouse.connect(at.warehouse) as connection:
         schemas = [
@@ -85,5 +84,13 @@ def _forget(stack: Stack) -> None:
                 f"insert into ops.model_digests ({_DIGESTS}) select {_DIGESTS} from public.digests; "  # noqa: S608
                 "drop table public.digests",
             )
-    shutil.rmtree(stack.folders.lake)
-    stack.folders.lake.mkdir()
+    clear(stack.folders.lake)
+
+
+def clear(lake: Path) -> None:
+    """Removes all tables from a lake but `KEPT`."""
+    for folder in lake.iterdir():
+        for each in folder.iterdir() if folder.name == "feat" else [folder]:
+            if f"feat.{each.name}" in KEPT:
+                continue
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
