@@ -18,6 +18,7 @@ Propagating Activation Differences", ICML), so it still sums to it. Members coun
 made from one feature count together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -79,13 +80,11 @@ def contributions(ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.Dat
         parts.append((weight * base, weight * values, sources))
     columns = tuple(dict.fromkeys(source for _, _, sources in parts for source in sources))
     factor = ensemble.factor if is_amount else ensemble.slope
-    total = np.zeros((len(columns), len(inputs)))
+    total = np.zeros((len(inputs), len(columns)))
     for _, values, sources in parts:
-        for source, added in zip(sources, values.T, strict=True):
-            total[columns.index(source)] += added
-    total *= factor
+        total += values @ _collector(sources, columns)
     base = factor * sum(base for base, _, _ in parts) + (0.0 if is_amount else ensemble.intercept)
-    return Contributions(columns, base, total.T)
+    return Contributions(columns, base, factor * total)
 
 
 def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarray) -> tuple[float, np.ndarray, str]:
@@ -143,6 +142,11 @@ def _rescaled(base: float, values: np.ndarray, scale: str, wanted: str) -> tuple
 
 def _logit(share: np.ndarray) -> np.ndarray:
     return logit(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
+
+
+def _collector(sources: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    """Shape (len(sources), len(columns)): 1 where a column of a matrix was made from a feature."""
+    return (np.array(sources, dtype=object)[:, None] == np.array(columns, dtype=object)).astype("float64")
 
 
 @dataclass(frozen=True)

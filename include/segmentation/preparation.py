@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
 
-from segmentation import scaled_columns, selection, settings
+from segmentation import selection, settings
 
 UNKNOWN = "unknown"  # the category of a missing value
 _MEAN_ROWS = 20_000  # that the means of the outputs are taken of, evenly spread
@@ -120,26 +120,16 @@ class Encoder(TransformerMixin, BaseEstimator):
         made = np.empty((len(X), len(self.names_)), order="F")
         place = 0
         if self.numeric_:
-            place = self._encode_numbers(X, made)
+            numbers = X[self.numeric_]
+            encoded = numbers.to_numpy() if self.numbers is None else self.numbers_.transform(numbers)
+            place = encoded.shape[1]
+            made[:, :place] = encoded
         if self.categories_:
             for name, (kept, has_other) in zip(self.categories_, self._kept(), strict=True):
                 width = len(kept) + has_other
                 made[:, place : place + width] = _one_hot(X[name], kept, has_other)
                 place += width
         return made
-
-    def _encode_numbers(self, X: pd.DataFrame, made: np.ndarray) -> int:  # noqa: N803
-        """Fills the first columns of a matrix; returns how many."""
-        columns = [X[name].to_numpy(dtype="float64") for name in self.numeric_]
-        if self.numbers is None:
-            for place, values in enumerate(columns):
-                made[:, place] = values
-            return len(columns)
-        if is_scaling(self.numbers_):
-            return scaled_columns.write(self.numbers_, columns, made)
-        encoded = self.numbers_.transform(X[self.numeric_])
-        made[:, : encoded.shape[1]] = encoded
-        return encoded.shape[1]
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         return np.array(self.names_, dtype=object)
@@ -185,16 +175,6 @@ class SampledPowerTransformer(PowerTransformer):
 
     def fit_transform(self, X, y=None):  # noqa: N803
         return self.fit(X).transform(X)
-
-
-def is_scaling(numbers: BaseEstimator) -> bool:
-    """Whether it is what `scaled_numbers` makes, of any training, so that `scaled_columns` can do it."""
-    steps = [step for _, step in numbers.steps] if isinstance(numbers, Pipeline) else []
-    return (
-        [type(step) for step in steps] == [SimpleImputer, StandardScaler, SampledPowerTransformer]
-        and steps[0].add_indicator
-        and steps[0].keep_empty_features
-    )
 
 
 def scaled_numbers() -> Pipeline:
