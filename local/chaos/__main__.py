@@ -1,0 +1,37 @@
+"""`python -m local.chaos`: the command behind `make chaos`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from local.chaos.command import chaos
+from local.errors import StackError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all was recovered from, 1 something was not, 2 a mistake in what was asked, 130 Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m local.chaos", description=__doc__)
+    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--seed", type=int, help="of the lots; without it one is drawn, and told")
+    parser.add_argument("--kinds", default="", help="with commas; without it all")
+    parser.add_argument("--dags", default="", help="with commas; without it all")
+    options = parser.parse_args(arguments)
+    if options.faults < 1:
+        parser.error("FAULTS must be a number from 1 on")
+    try:
+        return chaos(options.faults, options.seed, _listed(options.kinds), _listed(options.dags))
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
