@@ -32,6 +32,11 @@ DAILY_FAULTS, WEEKLY_FAULTS, OTHER_FAULTS = 5, 5, 3
 QUICK = {
     "SEGMENTATION_TRAINING__SEARCH": "none",
     "SEGMENTATION_TRAINING__HAS_LEARNING_CURVE": "false",
+    "SEGMENTATION_TRAINING__MAX_CUTOFFS": "5",
+    "SEGMENTATION_TRAINING__VALIDATIONS": "1",
+    "SEGMENTATION_CLUSTER__INITS": "10",
+    "SEGMENTATION_CLUSTER__RESAMPLES": "2",
+    "SEGMENTATION_CLUSTER__FINALISTS": "1",
     "SEGMENTATION_PROMOTION__GOOD_GAIN": "-1",
     "SEGMENTATION_PROMOTION__BAD_GAIN": "-1",
     "SEGMENTATION_PROMOTION__GOOD_CALIBRATION_ERROR": "1",
@@ -72,11 +77,17 @@ class Result:
     seed: int
     outcomes: list[Outcome] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    counts: Counter = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
     clears: int = 0
     checks: int = 0
+    made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    begun: float = field(default_factory=time.monotonic)
+
+    def take(self, readers: Readers) -> None:
+        """What the readers have seen so far."""
+        self.findings = list(readers.findings)
+        self.counts = dataclasses.asdict(readers.counts)
 
 
 def chaos(faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequence[str] = ()) -> int:
@@ -103,7 +114,6 @@ def chaos(faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequenc
     if not wanted:
         raise StackError(f"Nothing is left to inject: {why_not}.")
     os.environ.update(QUICK)
-    begun = time.monotonic()
     log = _log(home.with_name(f"{home.name}.log"))
     log(f"seed {seed}, {faults} faults of {', '.join(wanted)}; the stack is in {home}")
     disk = kinds_of_faults.small_disk(home) if why_not is None else contextlib.nullcontext()
@@ -115,11 +125,9 @@ def chaos(faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequenc
         finally:
             ground.readers.stop()
             stack.down(lambda line: None)
-            result.seconds = time.monotonic() - begun
-            result.findings = list(ground.readers.findings)
-            result.counts.update(dataclasses.asdict(ground.readers.counts))
-    report.keep(result)
-    report.write()
+            result.take(ground.readers)
+    if result.outcomes:
+        report.keep(result)
     report.show(result, log)
     return 0 if all(outcome.is_recovered for outcome in result.outcomes) and not result.findings else 1
 
@@ -128,9 +136,10 @@ def _all_passes(ground: Ground, result: Result, faults: int, kinds: Sequence[str
     first = LAST_DAY - timedelta(days=DAYS + 1)
     steps = programme.steps(first, DAYS)
     runner, draw = Runner(ground), random.Random(result.seed)
-    unknown = set(dags) - {step.dag for step in steps}
-    if unknown:
+    if unknown := set(dags) - {step.dag for step in steps}:
         raise StackError(f"No step is a run of {', '.join(sorted(unknown))}.")
+    if dags:  # the days are what all others go by
+        steps = [step for step in steps if step.dag == DAILY or step.dag in dags]
     baseline = _prepare(ground, runner, first)
     reference = _reference(ground, runner, steps)
     met: Counter = Counter()
@@ -140,8 +149,7 @@ def _all_passes(ground: Ground, result: Result, faults: int, kinds: Sequence[str
         ground.log(f"Pass {number}: back to the state before")
         _go_back(ground, baseline)
         ground.readers.start(reference.everybody(steps))
-        last = max((place for place, step in enumerate(steps) if not dags or step.dag in dags), default=0)
-        for place, step in enumerate(steps[: last + 1]):
+        for place, step in enumerate(steps):
             left = faults - len(result.outcomes)
             wanted = _plan(draw, step, reference.usual[place], kinds, met, left) if not dags or step.dag in dags else []
             if not wanted and left <= 0:
@@ -150,6 +158,8 @@ def _all_passes(ground: Ground, result: Result, faults: int, kinds: Sequence[str
                 ground.log("  What comes after would differ as well: the next pass begins.")
                 break
         ground.readers.stop()
+        result.take(ground.readers)
+        report.keep(result)
 
 
 def _prepare(ground: Ground, runner: Runner, first) -> Path:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from local.state import REPOSITORY
@@ -37,16 +37,17 @@ is below. The faults, and how they are done: [local/chaos/faults.py](../local/ch
 
 
 def keep(result: Any) -> None:
-    """Puts a run beside the others, or in their place."""
-    others = _kept() if os.environ.get("ADD") else []
+    """Puts a run, which may go on yet, beside the others (`ADD=1`) or in their place."""
+    began = f"{result.made_at:%Y-%m-%d %H:%M}"
+    others = [run for run in _kept() if run["made_at"] != began] if os.environ.get("ADD") else []
     run = {
-        "made_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        "made_at": began,
         "code": code_digest(),
         "seed": result.seed,
-        "seconds": round(result.seconds),
+        "seconds": round(time.monotonic() - result.begun),
         "clears": result.clears,
         "checks": result.checks,
-        "readers": dict(result.counts),
+        "readers": result.counts,
         "findings": result.findings,
         "left_out": result.left_out,
         "faults": [
@@ -64,10 +65,6 @@ def keep(result: Any) -> None:
         ],
     }
     KEPT.write_text(json.dumps([*others, run], indent=1) + "\n", encoding="utf-8")
-
-
-def write() -> None:
-    """The page, from what is kept."""
     PAGE.write_text(page(_kept()), encoding="utf-8")
 
 
