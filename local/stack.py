@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -64,9 +64,10 @@ class Stack:
         self.dags = dags or REPOSITORY / "dags"
         self.postgres = self.folders.postgres()
 
-    def up(self, say: Say = print, *, is_restoring: bool = False) -> Addresses:
+    def up(self, say: Say = print, *, is_restoring: bool = False, names: Sequence[str] = components.NAMES) -> Addresses:
         """Start whatever does not run or does not answer, and wait until all of it is healthy.
 
+        :param names: the components that are wanted beside the database; what else runs is left alone.
         :raises StackError: a component does not start; its log's last lines are in the message.
         """
         with self.folders.locked(say):
@@ -82,14 +83,16 @@ class Stack:
             self._write_airflow_files(state)
             found = set(state.alive())
             self._start(wanted["mlflow"], state)
-            self._migrate(wanted["scheduler"], state, say)
-            if "scheduler" not in found:
-                database.retire_schedulers(self.postgres)
-            for name in components.AIRFLOW_COMPONENTS:
+            if "scheduler" in names:
+                self._migrate(wanted["scheduler"], state, say)
+                if "scheduler" not in found:
+                    database.retire_schedulers(self.postgres)
+            for name in names:
                 self._start(wanted[name], state)
-            self._wait_until_healthy(wanted, found, state, say)
+            self._wait_until_healthy({name: wanted[name] for name in names}, found, state, say)
             addresses = self.addresses()
-            add_pools(Airflow(addresses.airflow, addresses.admin_password), json.loads(POOLS.read_text("utf-8")))
+            if "api-server" in names:
+                add_pools(Airflow(addresses.airflow, addresses.admin_password), json.loads(POOLS.read_text("utf-8")))
         return addresses
 
     def down(self, say: Say = print) -> None:

@@ -5,6 +5,7 @@ A table's day is one file, `{LAKE_URI}/<schema>/<table>/as_of=<day>/<table>.parq
 moved into place when it is whole: a reader sees the old day or the new one, and a killed writer leaves the old one.
 """
 
+import contextlib
 import datetime as dt
 import glob
 import os
@@ -23,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from segmentation.errors import FinalError
 
 ROWS_PER_GROUP = 122_880
+_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp$")
 _PATTERN = re.compile(r"[*\[\]{}]")
 _NO_STORES = ("http", "https", "memory", "data", "zip", "tar", "libarchive", "github", "git", "jupyter", "reference")
 
@@ -107,24 +109,34 @@ def write_file(
     notes: Callable[[], Mapping[str, str]] | None = None,
 ) -> int:
     """Like `write`, for a file that is named in full."""
-    filesystem, plain = fsspec.core.url_to_fs(target)
-    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
-    _drop_leftovers(filesystem, plain)
-    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
     rows = 0
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    _drop_leftovers(filesystem, plain)
+    with (
+        _beside(filesystem, plain) as unfinished,
+        filesystem.open(unfinished, "wb") as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)
+            rows += batch.num_rows
+        if notes:
+            writer.add_key_value_metadata(dict(notes()))
+    return rows
+
+
+@contextlib.contextmanager
+def _beside(filesystem, plain: str) -> Iterator[str]:
+    """Where a file is written until it is whole; it then takes its place. An error leaves nothing behind."""
+    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
+    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
     try:
-        with filesystem.open(unfinished, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in batches:
-                writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)
-                rows += batch.num_rows
-            if notes:
-                writer.add_key_value_metadata(dict(notes()))
+        yield unfinished
         filesystem.mv(unfinished, plain)
     except BaseException:
         if filesystem.exists(unfinished):
             filesystem.rm(unfinished)
         raise
-    return rows
 
 
 def read(lake: str, table: str, day: dt.date, columns: list[str] | None = None) -> pa.Table:
@@ -202,10 +214,8 @@ def write_text(target: str, text: str) -> None:
 def write_bytes(target: str, content: bytes) -> None:
     """Replaces a small file as a whole."""
     filesystem, plain = fsspec.core.url_to_fs(target)
-    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
-    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
-    filesystem.pipe_file(unfinished, content)
-    filesystem.mv(unfinished, plain)
+    with _beside(filesystem, plain) as unfinished:
+        filesystem.pipe_file(unfinished, content)
 
 
 def read_text_in(folder: str, name: str) -> str | None:
@@ -232,10 +242,8 @@ def read_text(target: str) -> str | None:
 def put_file(local: str, target: str) -> None:
     """Replaces a file by a local one, as a whole."""
     filesystem, plain = fsspec.core.url_to_fs(target)
-    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
-    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
-    filesystem.put_file(local, unfinished)
-    filesystem.mv(unfinished, plain)
+    with _beside(filesystem, plain) as unfinished:
+        filesystem.put_file(local, unfinished)
 
 
 def get_file(target: str, local: str) -> bool:
@@ -297,7 +305,17 @@ def remove(target: str) -> None:
         filesystem.rm(plain)
 
 
+def drop_unfinished(lake: str, before: dt.datetime) -> int:
+    """Removes what killed writers have left anywhere, if nobody has written to it since a time; returns how many."""
+    filesystem, plain = fsspec.core.url_to_fs(lake)
+    found = filesystem.find(plain, detail=True) if filesystem.exists(plain) else {}
+    old = [path for path in found if _UNFINISHED.search(path) and filesystem.modified(path) < before]
+    for path in old:
+        filesystem.rm(path)
+    return len(old)
+
+
 def _drop_leftovers(filesystem, plain: str) -> None:
-    """Removes what killed writers of this very day left behind."""
+    """Removes what killed writers of this very file left behind."""
     for leftover in filesystem.glob(f"{glob.escape(plain)}.*.tmp"):
         filesystem.rm(leftover)

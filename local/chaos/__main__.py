@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,11 +18,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the lots; without it one is drawn, and told")
     parser.add_argument("--kinds", default="", help="with commas; without it all")
     parser.add_argument("--dags", default="", help="with commas; without it all")
+    parser.add_argument("--without-airflow", help="1: each task's function in a process of its own", default="")
     options = parser.parse_args(arguments)
+    for each in (signal.SIGINT, signal.SIGTERM):  # either way what was started is stopped
+        signal.signal(each, signal.default_int_handler)
     if options.faults < 1:
         parser.error("FAULTS must be a number from 1 on")
     try:
-        return chaos(options.faults, options.seed, _listed(options.kinds), _listed(options.dags))
+        kinds, dags = _listed(options.kinds), _listed(options.dags)
+        return chaos(options.faults, options.seed, kinds, dags, has_airflow=not options.without_airflow)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ from local.chaos import programme, report, told
 from local.chaos.faults import Fault, Ground, Outcome
 from local.chaos.programme import DAILY, WEEKLY, Runner, Step
 from local.chaos.readers import Readers
+from local.chaos.stages import BareStack, StageRunner
 from local.errors import StackError
 from local.restore import restore
 from local.simulator.settings import LAST_DAY, Settings
@@ -75,6 +76,7 @@ class Result:
     """What was done and found."""
 
     seed: int
+    has_airflow: bool = True
     outcomes: list[Outcome] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -90,22 +92,25 @@ class Result:
         self.counts = dataclasses.asdict(readers.counts)
 
 
-def chaos(faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequence[str] = ()) -> int:
+def chaos(
+    faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequence[str] = (), *, has_airflow: bool = True
+) -> int:
     """Runs the whole; returns the exit status: 0 if every fault was recovered from and the readers saw nothing odd.
 
     :param faults: so many are injected.
     :param seed: of the lots; None: one is drawn, and told.
     :param only: the kinds that are injected; none stands for all.
     :param dags: the DAGs into whose runs they are injected; none stands for all.
+    :param has_airflow: whether Airflow runs the tasks, or each is a process of its own; see `stages`.
     :raises StackError: the undisturbed run fails, or no kind or DAG is left.
     """
     home = Path(os.environ.get("FENQUN_CHAOS") or REPOSITORY / ".chaos").resolve()
     if (home / "state.json").exists():
         raise StackError(f"{home} holds another run's stack, or what is left of one: stop it, and remove the folder.")
     seed = seed if seed is not None else random.SystemRandom().randrange(10_000)
-    result = Result(seed)
+    result = Result(seed, has_airflow)
     why_not = kinds_of_faults.can_mount()
-    known = kinds_of_faults.kinds(has_disk=why_not is None)
+    known = kinds_of_faults.kinds(has_disk=why_not is None, has_airflow=has_airflow)
     if why_not:
         result.left_out["disk"] = why_not
     if unknown := set(only) - set(known) - {"disk"}:
@@ -118,7 +123,7 @@ def chaos(faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequenc
     log(f"seed {seed}, {faults} faults of {', '.join(wanted)}; the stack is in {home}")
     disk = kinds_of_faults.small_disk(home) if why_not is None else contextlib.nullcontext()
     with disk:
-        stack = Stack(home)
+        stack = Stack(home) if has_airflow else BareStack(home)
         ground = Ground(stack, Readers(stack.postgres), log)
         try:
             _all_passes(ground, result, faults, wanted, dags)
@@ -135,7 +140,8 @@ def chaos(faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequenc
 def _all_passes(ground: Ground, result: Result, faults: int, kinds: Sequence[str], dags: Sequence[str]) -> None:
     first = LAST_DAY - timedelta(days=DAYS + 1)
     steps = programme.steps(first, DAYS)
-    runner, draw = Runner(ground), random.Random(result.seed)
+    runner = Runner(ground) if result.has_airflow else StageRunner(ground)
+    draw = random.Random(result.seed)
     if unknown := set(dags) - {step.dag for step in steps}:
         raise StackError(f"No step is a run of {', '.join(sorted(unknown))}.")
     if dags:  # the days are what all others go by
@@ -162,7 +168,7 @@ def _all_passes(ground: Ground, result: Result, faults: int, kinds: Sequence[str
         report.keep(result)
 
 
-def _prepare(ground: Ground, runner: Runner, first) -> Path:
+def _prepare(ground: Ground, runner: Runner | StageRunner, first) -> Path:
     """The shop, its first training and day; returns the backup of that state."""
     log = ground.log
     log("Starting a stack and making its shop")
@@ -181,7 +187,7 @@ def _go_back(ground: Ground, baseline: Path) -> None:
     restore(ground.stack, str(baseline), force=True, say=lambda line: None)
 
 
-def _reference(ground: Ground, runner: Runner, steps: Sequence[Step]) -> Reference:
+def _reference(ground: Ground, runner: Runner | StageRunner, steps: Sequence[Step]) -> Reference:
     ground.log("The undisturbed run")
     found = Reference()
     for step in steps:
@@ -225,7 +231,7 @@ def _plan(
 
 def _gone_through(
     ground: Ground,
-    runner: Runner,
+    runner: Runner | StageRunner,
     result: Result,
     step: Step,
     wanted: Sequence[Fault],
@@ -250,6 +256,8 @@ def _gone_through(
         result.checks += 1
     except Exception as error:
         problems = [f"{type(error).__name__}: {error!s:.1000}"]
+    missed = [outcome for outcome in outcomes if outcome.hit == "nothing"]  # no fault, so none that was recovered from
+    result.outcomes[:] = [outcome for outcome in result.outcomes if outcome not in missed]
     for outcome in outcomes:
         outcome.problems += problems
     verdict = "as without faults" if not problems else "DIFFERS"

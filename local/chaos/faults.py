@@ -98,7 +98,7 @@ class Ground:
                 time.sleep(2)
 
     def inject(self, fault: Fault, pid: int | None) -> str:
-        """Does it, waits, and brings back what it took away; returns what was hit."""
+        """Does it, waits, and brings back what it took away; returns what was hit: nothing where the task is over."""
         return _KINDS[fault.kind](self, fault, pid)
 
 
@@ -134,20 +134,19 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def kinds(has_disk: bool) -> list[str]:
+def kinds(has_disk: bool, has_airflow: bool = True) -> list[str]:
     """The names of the kinds that can be done here."""
-    return [name for name in _KINDS if has_disk or name != "disk"]
+    missing = {name for name, there in (("disk", has_disk), ("scheduler", has_airflow)) if not there}
+    return [name for name in _KINDS if name not in missing]
 
 
 def _kill_task(ground: Ground, fault: Fault, pid: int | None) -> str:
-    if pid is None:
-        return "nothing: the task had no process any more"
     with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        if Path(process.cwd()) == ground.stack.folders.run:
+        process = psutil.Process(pid) if pid else None
+        if process and Path(process.cwd()) == ground.stack.folders.run:
             process.send_signal(signal.SIGKILL)
             return f"process {pid}"
-    return f"nothing: process {pid} had ended"
+    return ""
 
 
 def _kill_component(name: str) -> Callable[[Ground, Fault, int | None], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local import airflow_api
@@ -128,7 +128,9 @@ class Runner:
         )
         return {task: seconds for _, task, seconds in done}
 
-    def disturbed(self, step: Step, faults: Sequence[Fault], usual: Mapping[str, float], outcomes: Sequence[Outcome]):
+    def disturbed(
+        self, step: Step, faults: Sequence[Fault], usual: Mapping[str, float], outcomes: Sequence[Outcome]
+    ) -> int:
         """Runs a step while faults come, and follows it to its end; what went wrong goes to the outcomes.
 
         A fault comes when its task has run for its share of the usual time. One whose task has ended before comes
@@ -145,6 +147,10 @@ class Runner:
             due = None
             for fault, outcome in pending:
                 running = look.running(fault.task)
+                if not running and fault.kind == "task" and fault.task in seen:  # too late: earlier at the next try
+                    pending[pending.index((fault, outcome))] = (replace(fault, moment=fault.moment / 2), outcome)
+                    del seen[fault.task]
+                    break
                 if running:
                     seen.setdefault(fault.task, now)
                 if fault.task in seen and (not running or now - seen[fault.task] >= fault.moment * usual[fault.task]):

@@ -44,6 +44,7 @@ def keep(result: Any) -> None:
         "made_at": began,
         "code": code_digest(),
         "seed": result.seed,
+        "has_airflow": result.has_airflow,
         "seconds": round(time.monotonic() - result.begun),
         "clears": result.clears,
         "checks": result.checks,

@@ -1,9 +1,12 @@
 """A day is replaced whole or not at all."""
 
 import datetime as dt
+import os
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from segmentation import lake
 
@@ -51,6 +54,34 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     (target.parent / "things.parquet.0af3.tmp").write_bytes(b"half a file")
     lake.write(str(tmp_path), "raw.things", DAY, batches(1), SCHEMA)
     assert [p.name for p in target.parent.iterdir()] == ["things.parquet"]
+
+
+def test_what_a_killed_writer_left_long_ago_is_dropped_anywhere(tmp_path):
+    """A small file may have several writers at once: none of them may take away what another one writes."""
+    lake.write_text(str(tmp_path / "docs" / "index.html"), "whole")
+    endings = ("0a" * 16 + ".tmp", "0b" * 16 + ".tmp", "x.tmp")
+    old, fresh, other = (tmp_path / "docs" / f"index.html.{ending}" for ending in endings)
+    for file in (old, fresh, other):
+        file.write_text("half a")
+    for file in (old, other, tmp_path / "docs" / "index.html"):
+        os.utime(file, (0, 0))
+    assert lake.drop_unfinished(str(tmp_path), dt.datetime.now(dt.UTC) - dt.timedelta(days=1)) == 1
+    assert sorted(file.name for file in (tmp_path / "docs").iterdir()) == sorted(["index.html", fresh.name, other.name])
+    assert lake.drop_unfinished(str(tmp_path / "nothing"), dt.datetime.now(dt.UTC)) == 0
+
+
+def test_a_text_that_cannot_be_written_leaves_no_debris(tmp_path, monkeypatch):
+    def full(self, path, content, **_):
+        Path(path).write_bytes(content[:1])
+        raise OSError("No space left on device")
+
+    target = str(tmp_path / "index.html")
+    lake.write_text(target, "whole")
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        lake.write_text(target, "newer")
+    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
+    assert lake.read_text(target) == "whole"
 
 
 def test_a_missing_day_is_named(tmp_path):
