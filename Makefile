@@ -25,6 +25,7 @@ override export FAULTS := $(value FAULTS)
 override export KINDS := $(value KINDS)
 override export DAGS := $(value DAGS)
 override export ADD := $(value ADD)
+override export STAGES := $(value STAGES)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -67,8 +68,8 @@ rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
 rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
 	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"
 
-chaos: ready  ## break things under runs of every DAG, on a stack of its own; writes docs/chaos.md: [FAULTS=100] [SEED=<n>] [KINDS=<a,b>] [DAGS=<a,b>] [ADD=1]
-	@$(subst -m local,-m local.chaos,$(LOCAL)) --faults="$${FAULTS:-100}" $(if $(SEED),--seed="$$SEED") --kinds="$$KINDS" --dags="$$DAGS"
+chaos: ready  ## break things under runs of every DAG, on a stack of its own; writes docs/chaos.md: [FAULTS=100] [SEED=<n>] [KINDS=<a,b>] [DAGS=<a,b>] [STAGES=1 without Airflow] [ADD=1]
+	@$(subst -m local,-m local.chaos,$(LOCAL)) --faults="$${FAULTS:-100}" $(if $(SEED),--seed="$$SEED") --kinds="$$KINDS" --dags="$$DAGS" --stages="$$STAGES"
 
 strategies: installed  ## check include/config/strategies.yaml, and count whom each strategy meets
 	@$(LOCAL) strategies

@@ -6,8 +6,9 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from local.chaos.command import chaos
+from local.chaos.command import DAYS, Asked, chaos
 from local.errors import StackError
 
 
@@ -18,15 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the lots; without it one is drawn, and told")
     parser.add_argument("--kinds", default="", help="with commas; without it all")
     parser.add_argument("--dags", default="", help="with commas; without it all")
-    parser.add_argument("--without-airflow", help="1: each task's function in a process of its own", default="")
+    parser.add_argument("--stages", help="1: each task's function in a process of its own", default="")
+    parser.add_argument("--days", type=int, default=DAYS, help="of the daily run, in each pass")
+    parser.add_argument("--baseline", default="", help="a backup that an earlier run has made, to begin from")
     options = parser.parse_args(arguments)
     for each in (signal.SIGINT, signal.SIGTERM):  # either way what was started is stopped
         signal.signal(each, signal.default_int_handler)
     if options.faults < 1:
         parser.error("FAULTS must be a number from 1 on")
+    if not 1 <= options.days <= DAYS:
+        parser.error(f"DAYS must be a number from 1 to {DAYS}")
+    asked = Asked(
+        options.faults, options.seed, _listed(options.kinds), _listed(options.dags), options.days,
+        has_airflow=not options.stages, baseline=Path(options.baseline).resolve() if options.baseline else None,
+    )  # fmt: skip
     try:
-        kinds, dags = _listed(options.kinds), _listed(options.dags)
-        return chaos(options.faults, options.seed, kinds, dags, has_airflow=not options.without_airflow)
+        return chaos(asked)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

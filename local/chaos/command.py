@@ -92,41 +92,56 @@ class Result:
         self.counts = dataclasses.asdict(readers.counts)
 
 
-def chaos(
-    faults: int, seed: int | None, only: Sequence[str] = (), dags: Sequence[str] = (), *, has_airflow: bool = True
-) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What is to be done.
+
+    :param faults: so many are injected, at least.
+    :param seed: of the lots; None: one is drawn, and told.
+    :param kinds: those that are injected; none stands for all.
+    :param dags: into whose runs they are injected; none stands for all.
+    :param days: of the daily run, in each pass; DAYS at most.
+    :param has_airflow: whether Airflow runs the tasks, or each is a process of its own; see `stages`.
+    :param baseline: a backup that an earlier run has made, to begin from without a training.
+    """
+
+    faults: int
+    seed: int | None = None
+    kinds: Sequence[str] = ()
+    dags: Sequence[str] = ()
+    days: int = DAYS
+    has_airflow: bool = True
+    baseline: Path | None = None
+
+
+def chaos(asked: Asked) -> int:
     """Runs the whole; returns the exit status: 0 if every fault was recovered from and the readers saw nothing odd.
 
-    :param faults: so many are injected.
-    :param seed: of the lots; None: one is drawn, and told.
-    :param only: the kinds that are injected; none stands for all.
-    :param dags: the DAGs into whose runs they are injected; none stands for all.
-    :param has_airflow: whether Airflow runs the tasks, or each is a process of its own; see `stages`.
     :raises StackError: the undisturbed run fails, or no kind or DAG is left.
     """
     home = Path(os.environ.get("FENQUN_CHAOS") or REPOSITORY / ".chaos").resolve()
     if (home / "state.json").exists():
         raise StackError(f"{home} holds another run's stack, or what is left of one: stop it, and remove the folder.")
-    seed = seed if seed is not None else random.SystemRandom().randrange(10_000)
-    result = Result(seed, has_airflow)
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10_000)
+    result = Result(seed, asked.has_airflow)
     why_not = kinds_of_faults.can_mount()
-    known = kinds_of_faults.kinds(has_disk=why_not is None, has_airflow=has_airflow)
+    known = kinds_of_faults.kinds(has_disk=why_not is None, has_airflow=asked.has_airflow)
     if why_not:
         result.left_out["disk"] = why_not
-    if unknown := set(only) - set(known) - {"disk"}:
+    if unknown := set(asked.kinds) - set(known) - {"disk"}:
         raise StackError(f"There is no kind {', '.join(sorted(unknown))}; there are: {', '.join(known)}.")
-    wanted = [kind for kind in known if not only or kind in only]
+    wanted = [kind for kind in known if not asked.kinds or kind in asked.kinds]
     if not wanted:
         raise StackError(f"Nothing is left to inject: {why_not}.")
     os.environ.update(QUICK)
     log = _log(home.with_name(f"{home.name}.log"))
-    log(f"seed {seed}, {faults} faults of {', '.join(wanted)}; the stack is in {home}")
+    log(f"seed {seed}, {asked.faults} faults of {', '.join(wanted)}; the stack is in {home}")
     disk = kinds_of_faults.small_disk(home) if why_not is None else contextlib.nullcontext()
     with disk:
-        stack = Stack(home) if has_airflow else BareStack(home)
+        stack = Stack(home) if asked.has_airflow else BareStack(home)
         ground = Ground(stack, Readers(stack.postgres), log)
         try:
-            _all_passes(ground, result, faults, wanted, dags)
+            _all_passes(ground, result, asked, wanted)
         finally:
             ground.readers.stop()
             stack.down(lambda line: None)
@@ -137,29 +152,30 @@ def chaos(
     return 0 if all(outcome.is_recovered for outcome in result.outcomes) and not result.findings else 1
 
 
-def _all_passes(ground: Ground, result: Result, faults: int, kinds: Sequence[str], dags: Sequence[str]) -> None:
-    first = LAST_DAY - timedelta(days=DAYS + 1)
-    steps = programme.steps(first, DAYS)
+def _all_passes(ground: Ground, result: Result, asked: Asked, kinds: Sequence[str]) -> None:
+    first = LAST_DAY - timedelta(days=DAYS + 1)  # whatever is asked: a baseline serves any number of days
+    steps = programme.steps(first, asked.days)
     runner = Runner(ground) if result.has_airflow else StageRunner(ground)
-    draw = random.Random(result.seed)
-    if unknown := set(dags) - {step.dag for step in steps}:
+    draw, dags = random.Random(result.seed), set(asked.dags) or {step.dag for step in steps}
+    if unknown := dags - {step.dag for step in steps}:
         raise StackError(f"No step is a run of {', '.join(sorted(unknown))}.")
-    if dags:  # the days are what all others go by
-        steps = [step for step in steps if step.dag == DAILY or step.dag in dags]
-    baseline = _prepare(ground, runner, first)
+    steps = [step for step in steps if step.dag in {DAILY, *dags}]  # the days are what all others go by
+    baseline = asked.baseline or _prepare(ground, runner, first)
+    if asked.baseline:
+        _go_back(ground, baseline)
     reference = _reference(ground, runner, steps)
     met: Counter = Counter()
     number = 0
-    while len(result.outcomes) < faults:
+    while len(result.outcomes) < asked.faults:
         number += 1
         ground.log(f"Pass {number}: back to the state before")
         _go_back(ground, baseline)
         ground.readers.start(reference.everybody(steps))
         for place, step in enumerate(steps):
-            left = faults - len(result.outcomes)
-            wanted = _plan(draw, step, reference.usual[place], kinds, met, left) if not dags or step.dag in dags else []
-            if not wanted and left <= 0:
+            left = asked.faults - len(result.outcomes)
+            if left <= 0:
                 break
+            wanted = _plan(draw, step, reference.usual[place], kinds, met, left) if step.dag in dags else []
             if not _gone_through(ground, runner, result, step, wanted, reference, place):
                 ground.log("  What comes after would differ as well: the next pass begins.")
                 break
@@ -256,10 +272,10 @@ def _gone_through(
         result.checks += 1
     except Exception as error:
         problems = [f"{type(error).__name__}: {error!s:.1000}"]
-    missed = [outcome for outcome in outcomes if outcome.hit == "nothing"]  # no fault, so none that was recovered from
-    result.outcomes[:] = [outcome for outcome in result.outcomes if outcome not in missed]
     for outcome in outcomes:
         outcome.problems += problems
+    # What hit nothing was no fault, and nothing was recovered from it
+    result.outcomes[first - 1 :] = [outcome for outcome in outcomes if outcome.hit]
     verdict = "as without faults" if not problems else "DIFFERS"
     seen = ground.readers.findings
     ground.log(
@@ -270,7 +286,7 @@ def _gone_through(
         ground.log(f"    {problem}")
     for finding in seen[-3:]:
         ground.log(f"    readers: {finding}")
-    return not problems and not any(outcome.problems for outcome in outcomes)
+    return not problems and all(outcome.is_recovered for outcome in outcomes)
 
 
 def _log(path: Path) -> Callable[[str], None]:

@@ -18,6 +18,7 @@ DAILY, WEEKLY = "segment_customers_daily", "train_models_weekly"
 FOLLOWED_SECONDS = 900  # a run that has not ended by then stands still
 MOST_CLEARS = 4
 LOOK_SECONDS = 0.1
+LEAST_MOMENT = 0.005
 _STATE = "select state from dag_run where dag_id = :dag and run_id = :run"
 _TASKS = """
 select task_id, map_index, state, pid, extract(epoch from end_date - start_date)::float,
@@ -148,7 +149,8 @@ class Runner:
             for fault, outcome in pending:
                 running = look.running(fault.task)
                 if not running and fault.kind == "task" and fault.task in seen:  # too late: earlier at the next try
-                    pending[pending.index((fault, outcome))] = (replace(fault, moment=fault.moment / 2), outcome)
+                    place = pending.index((fault, outcome))
+                    pending[place : place + 1] = _earlier(fault, outcome)
                     del seen[fault.task]
                     break
                 if running:
@@ -167,7 +169,7 @@ class Runner:
             if look.state in ("success", "failed"):
                 if look.state == "success" and not pending:
                     break
-                clears += 1
+                clears += look.state == "failed"
                 if clears > MOST_CLEARS + len(faults):
                     self._failed(injected, f"the run still fails after {clears - 1} clearings: {_states(look)}")
                     break
@@ -237,6 +239,11 @@ class Runner:
                 return look
             time.sleep(LOOK_SECONDS)
         raise StackError(f"{run.name} has not ended within {FOLLOWED_SECONDS} s: {_states(look)}")
+
+
+def _earlier(fault: Fault, outcome: Outcome) -> list[tuple[Fault, Outcome]]:
+    """The same fault for another try of its task; none where it has come too late again and again."""
+    return [(replace(fault, moment=fault.moment / 4), outcome)] if fault.moment > LEAST_MOMENT else []
 
 
 def _states(look: Look) -> str:

@@ -116,8 +116,6 @@ class StageRunner:
         for share in (0.5, 0.25, 0.0):  # it ended before its moment, or its process could not be found yet
             if fault and not fault[1].hit:
                 clears += self._once(step, task, usual * fault[0].moment * share, fault)
-        if fault and not fault[1].hit:
-            fault[1].hit = "nothing"
         return clears
 
     def _once(self, step: Step, task: str, wait: float, fault: tuple[Fault, Outcome] | None) -> int:
