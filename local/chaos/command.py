@@ -58,17 +58,9 @@ MATTERS = {"publish": 3, "promote": 3, "compare": 2, "validate_raw": 2, "erase":
 class Reference:
     """What the undisturbed run left after each step, and how long its tasks took."""
 
+    everybody: set[str]  # who is in the published table all the while
     told: list[dict[str, told.Rows]] = field(default_factory=list)
     usual: list[dict[str, float]] = field(default_factory=list)
-
-    def everybody(self, steps: Sequence[Step]) -> list[str]:
-        """The customers who are in the published table after each step."""
-        left = None
-        for each, step in zip(self.told, steps, strict=True):
-            if step.dag != "erase_customers":
-                there = {row[1] for row in each["published table"]}
-                left = there if left is None else left & there
-        return sorted(left or ())
 
 
 @dataclass
@@ -170,7 +162,7 @@ def _all_passes(ground: Ground, result: Result, asked: Asked, kinds: Sequence[st
         number += 1
         ground.log(f"Pass {number}: back to the state before")
         _go_back(ground, baseline)
-        ground.readers.start(reference.everybody(steps))
+        ground.readers.start(sorted(reference.everybody))
         for place, step in enumerate(steps):
             left = asked.faults - len(result.outcomes)
             if left <= 0:
@@ -205,17 +197,23 @@ def _go_back(ground: Ground, baseline: Path) -> None:
 
 def _reference(ground: Ground, runner: Runner | StageRunner, steps: Sequence[Step]) -> Reference:
     ground.log("The undisturbed run")
-    found = Reference()
+    found = Reference(everybody=_customers(_told(ground, steps[0])))
     for step in steps:
         begun = time.monotonic()
         found.usual.append(runner.undisturbed(step))
         found.told.append(_told(ground, step))
+        if step.dag != "erase_customers":
+            found.everybody &= _customers(found.told[-1])
         broken = told.broken(ground.addresses, str(ground.stack.folders.lake), is_compacted=step.dag == DAILY)
         if broken:
             raise StackError(f"{step.name}, undisturbed: {'; '.join(str(each) for each in broken)}")
         sums = told.checksum(sorted(found.told[-1].items()))
         ground.log(f"  {step.name}: {time.monotonic() - begun:.1f} s, {sums}")
     return found
+
+
+def _customers(rows: dict[str, told.Rows]) -> set[str]:
+    return {customer for _, customer, *_ in rows["published table"]}
 
 
 def _told(ground: Ground, step: Step) -> dict[str, told.Rows]:

@@ -143,7 +143,7 @@ def kinds(has_disk: bool, has_airflow: bool = True) -> list[str]:
 def _kill_task(ground: Ground, fault: Fault, pid: int | None) -> str:
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid) if pid else None
-        if process and Path(process.cwd()) == ground.stack.folders.run:
+        if process and Path(process.cwd()).is_relative_to(ground.stack.folders.home):
             process.send_signal(signal.SIGKILL)
             return f"process {pid}"
     return ""

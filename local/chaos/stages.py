@@ -138,8 +138,10 @@ class StageRunner:
     def _tried(self, call: Call, at: tuple[tuple[Fault, Outcome], float] | None) -> str | None:
         """One try; None if it went well, else what went wrong."""
         ours, theirs = self._context.Pipe(duplex=False)
-        run = str(self.ground.stack.folders.run)
-        process = self._context.Process(target=_run, args=(call, run, theirs))
+        # Not in the folder of the components, where `make up` ends whatever belongs to none of them
+        folder = self.ground.stack.folders.home / "stages"
+        folder.mkdir(exist_ok=True)
+        process = self._context.Process(target=_run, args=(call, str(folder), theirs))
         process.start()
         theirs.close()
         if at is not None:
@@ -150,7 +152,8 @@ class StageRunner:
         try:
             state, value = ours.recv()
         except EOFError:
-            state, value = "killed", "its process was killed"
+            process.join()
+            state, value = "killed", f"its process ended without a word ({process.exitcode})"
         process.join()
         if state == "done":
             self._returned.setdefault(call.task, []).append(value)
