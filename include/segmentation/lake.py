@@ -33,6 +33,10 @@ class MissingDayError(FinalError):
     """The lake has no such table for that day: the task that writes it has not run, or failed."""
 
 
+class LakeAwayError(RuntimeError):
+    """There is no lake at its address: its store cannot be reached, or is not mounted. Trying again may help."""
+
+
 class LakeUriError(FinalError):
     """An address is no place for the lake; says why."""
 
@@ -78,10 +82,12 @@ def existing(lake: str, table: str, day: dt.date) -> str:
     """Like `path`, for reading.
 
     :raises MissingDayError: naming table and day.
+    :raises LakeAwayError: the whole lake is not there.
     """
     target = path(lake, table, day)
     filesystem, plain = fsspec.core.url_to_fs(target)
     if not filesystem.exists(plain):
+        _refuse_absence(lake)
         raise MissingDayError(f"the lake has no {table} for {day} ({target}): run the task that writes it first")
     return target
 
@@ -168,9 +174,21 @@ def columns(lake: str, table: str, day: dt.date) -> list[str]:
 
 
 def has(lake: str, table: str, day: dt.date) -> bool:
-    """Whether the lake has a table's day."""
+    """Whether the lake has a table's day.
+
+    :raises LakeAwayError: the whole lake is not there, which says nothing of the day.
+    """
     filesystem, plain = fsspec.core.url_to_fs(path(lake, table, day))
-    return filesystem.exists(plain)
+    is_there = filesystem.exists(plain)
+    if not is_there:
+        _refuse_absence(lake)
+    return is_there
+
+
+def _refuse_absence(lake: str) -> None:
+    filesystem, plain = fsspec.core.url_to_fs(lake)
+    if not filesystem.isdir(plain):
+        raise LakeAwayError(f"there is no lake at {lake}: its store is away, or nothing was ever written there")
 
 
 def first_value(lake: str, table: str, day: dt.date, column: str) -> Any:
@@ -199,10 +217,15 @@ def batches_of(target: str, rows: int, columns: list[str] | None = None) -> Iter
 
 
 def days_of(lake: str, table: str) -> list[dt.date]:
-    """The days that the lake has of a table, the earliest first."""
+    """The days that the lake has of a table, the earliest first.
+
+    :raises LakeAwayError: the whole lake is not there, which says nothing of the days.
+    """
     schema, name = table.split(".")
     filesystem, plain = fsspec.core.url_to_fs(posixpath.join(lake, schema, name))
     found = filesystem.glob(posixpath.join(glob.escape(plain), "as_of=*", f"{name}.parquet"))
+    if not found:
+        _refuse_absence(lake)
     return sorted(dt.date.fromisoformat(posixpath.dirname(path)[-10:]) for path in found)
 
 

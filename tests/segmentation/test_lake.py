@@ -9,6 +9,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from segmentation import lake
+from segmentation.errors import FinalError
 
 DAY = dt.date(2026, 1, 31)
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -87,6 +88,22 @@ def test_a_text_that_cannot_be_written_leaves_no_debris(tmp_path, monkeypatch):
 def test_a_missing_day_is_named(tmp_path):
     with pytest.raises(lake.MissingDayError, match=r"no raw\.things for 2026-01-31"):
         lake.read(str(tmp_path), "raw.things", DAY)
+
+
+@pytest.mark.parametrize("remains", ["nothing", "a file"])
+def test_a_lake_that_is_away_is_no_missing_day_and_may_come_back(tmp_path, remains):
+    folder = tmp_path / "lake"
+    lake.write(str(folder), "raw.things", DAY, batches(1), SCHEMA)
+    away = folder.rename(tmp_path / "away")
+    if remains == "a file":
+        folder.touch()
+    for asks in (lake.read, lake.has, lambda uri, table, _: lake.days_of(uri, table)):
+        with pytest.raises(lake.LakeAwayError, match=r"no lake at .*/lake: its store is away") as caught:
+            asks(str(folder), "raw.things", DAY)
+        assert not isinstance(caught.value, FinalError), "trying again may help"
+    folder.unlink(missing_ok=True)
+    away.rename(folder)
+    assert lake.read(str(folder), "raw.things", DAY)["n"].to_pylist() == [1]
 
 
 def test_the_lake_may_be_any_filesystem_that_fsspec_knows():
