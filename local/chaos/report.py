@@ -31,8 +31,9 @@ day and the registry (versions that count, their tags, digests and aliases) must
 for numbers that are drawn and times of doing. Meanwhile three CRM sessions read, by look-ups and full scans: each
 answer must be one whole snapshot, and the only errors those of a Postgres that is down.
 
-`make chaos FAULTS=10` tries it; `KINDS=task,postgres` and `DAGS=segment_customers_daily` choose; `ADD=1` adds to what
-is below. The faults, and how they are done: [local/chaos/faults.py](../local/chaos/faults.py).
+`make chaos FAULTS=10` tries it; `KINDS=task,postgres` and `DAGS=segment_customers_daily` choose; `STAGES=1` does
+without Airflow, each task's function in a process of its own, which is quicker; `ADD=1` adds to what is below. The
+faults, and how they are done: [local/chaos/faults.py](../local/chaos/faults.py).
 """
 
 
@@ -91,12 +92,13 @@ def page(runs: Sequence[Mapping[str, Any]]) -> str:
         f"scans, {readers['look_ups']:,} look-ups, {len(findings)} bad answers; refused or cut off while "
         f"Postgres was down: {readers['refused']:,}.",
         "",
-        "| run (UTC) | seed | code | faults | recovered | minutes |",
-        "|---|---|---|---|---|---|",
+        "| run (UTC) | tasks run by | seed | code | faults | recovered | minutes |",
+        "|---|---|---|---|---|---|---|",
     ]
     for run in runs:
         well = sum(not fault["problems"] for fault in run["faults"])
-        cells = (run["made_at"], run["seed"], run["code"], len(run["faults"]), well, f"{run['seconds'] / 60:.0f}")
+        by = "Airflow" if run["has_airflow"] else "processes"
+        cells = (run["made_at"], by, run["seed"], run["code"], len(run["faults"]), well, f"{run['seconds'] / 60:.0f}")
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     lines += ["", "## By kind", "", "Seconds: the median, and the most. Up again: until all components were healthy;"]
     lines += ["ended well: until the run had, with the faults that came after it in the same run.", ""]

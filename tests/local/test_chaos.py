@@ -274,7 +274,8 @@ def test_faults_are_drawn_by_the_seed_and_meet_every_kind_and_task():
 
 def test_the_page_counts_what_was_not_recovered_from():
     run = {
-        "made_at": "2026-07-01 00:00", "code": "abc", "seed": 1, "seconds": 60, "clears": 1, "checks": 1,
+        "made_at": "2026-07-01 00:00", "has_airflow": True, "code": "abc", "seed": 1, "seconds": 60,
+        "clears": 1, "checks": 1,
         "readers": {"scans": 10, "look_ups": 100, "refused": 3}, "findings": ["a scan saw 3 rows"], "left_out": {},
         "faults": [
             {"kind": "task", "dag": DAILY, "task": "publish", "step": DAILY, "restored_seconds": 0, "run_seconds": 9,
