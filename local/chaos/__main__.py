@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(each, signal.default_int_handler)
     if options.faults < 1:
         parser.error("FAULTS must be a number from 1 on")
-    if not 1 <= options.days <= DAYS:
-        parser.error(f"DAYS must be a number from 1 to {DAYS}")
+    if not 0 <= options.days <= DAYS:
+        parser.error(f"the days must be a number from 0 to {DAYS}")
     asked = Asked(
         options.faults, options.seed, _listed(options.kinds), _listed(options.dags), options.days,
         has_airflow=not options.stages, baseline=Path(options.baseline).resolve() if options.baseline else None,

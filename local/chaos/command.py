@@ -92,7 +92,7 @@ class Asked:
     :param seed: of the lots; None: one is drawn, and told.
     :param kinds: those that are injected; none stands for all.
     :param dags: into whose runs they are injected; none stands for all.
-    :param days: of the daily run, in each pass; DAYS at most.
+    :param days: of the daily run, in each pass; DAYS at most, 0: none, and the other DAGs run for the day before.
     :param has_airflow: whether Airflow runs the tasks, or each is a process of its own; see `stages`.
     :param baseline: a backup that an earlier run has made, to begin from without a training.
     """

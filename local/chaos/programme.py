@@ -56,15 +56,15 @@ class Step:
 def steps(first: dt.date, days: int) -> list[Step]:
     """What follows the training and the run of day `first`: some days, the weekly runs, the requests."""
     on = [first + dt.timedelta(days=number) for number in range(1, days + 1)]
-    last = on[-1]
+    last = [first, *on][-1]
+    after = [Step(DAILY, last + dt.timedelta(days=1)), Step("roll_back_segments", asks={"snapshot_id": _PREVIOUS})]
     return [
         *(Step(DAILY, day) for day in on),
         Step("classify_products_weekly", last),
         Step("evaluate_campaigns_daily", last),
         Step("learn_policy_weekly", last),
         Step(WEEKLY, last),
-        Step(DAILY, last + dt.timedelta(days=1)),
-        Step("roll_back_segments", asks={"snapshot_id": _PREVIOUS}),
+        *(after if days else []),
         Step("roll_back_model", conf={"model": "all"}),
         Step("export_segment", asks={"segment_id": _SEGMENT}),
         Step("export_customer", asks={"id": _CUSTOMER}),
