@@ -28,7 +28,7 @@ from local.stack import Stack
 from local.state import REPOSITORY
 
 CUSTOMERS, SHOP_DAYS, DAYS = 800, 300, 4
-DAILY_FAULTS, WEEKLY_FAULTS, OTHER_FAULTS = 5, 5, 3
+DAILY_FAULTS, WEEKLY_FAULTS, OTHER_FAULTS = 12, 8, 4
 # A training within seconds that makes the same models each time, and no question that a human would have to answer
 QUICK = {
     "SEGMENTATION_TRAINING__SEARCH": "none",
