@@ -138,8 +138,8 @@ def chaos(asked: Asked) -> int:
             ground.readers.stop()
             stack.down(lambda line: None)
             result.take(ground.readers)
-    if result.outcomes:
-        report.keep(result)
+            if result.outcomes:  # of steps that were gone through and compared, however it has ended
+                report.keep(result)
     report.show(result, log)
     return 0 if all(outcome.is_recovered for outcome in result.outcomes) and not result.findings else 1
 
@@ -255,7 +255,6 @@ def _gone_through(
     """Runs a step under faults and holds what it leaves against the reference; whether all is as it was there."""
     first = len(result.outcomes) + 1
     outcomes = [Outcome(first + number, fault, step.dag, step.name) for number, fault in enumerate(wanted)]
-    result.outcomes += outcomes
     if step.dag == "erase_customers":
         ground.readers.changed_on_purpose()
     begun = time.monotonic()
@@ -273,7 +272,7 @@ def _gone_through(
     for outcome in outcomes:
         outcome.problems += problems
     # What hit nothing was no fault, and nothing was recovered from it
-    result.outcomes[first - 1 :] = [outcome for outcome in outcomes if outcome.hit]
+    result.outcomes += [outcome for outcome in outcomes if outcome.hit]
     verdict = "as without faults" if not problems else "DIFFERS"
     seen = ground.readers.findings
     ground.log(
