@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke bench why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke bench chaos why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -24,6 +24,11 @@ override export FORCE := $(value FORCE)
 override export SIZES := $(value SIZES)
 override export FOLDER := $(value FOLDER)
 override export AIRFLOW := $(value AIRFLOW)
+override export FAULTS := $(value FAULTS)
+override export KINDS := $(value KINDS)
+override export DAGS := $(value DAGS)
+override export ADD := $(value ADD)
+override export STAGES := $(value STAGES)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -65,6 +70,9 @@ rollback: installed  ## show an earlier snapshot of the segments: SNAPSHOT=<id>
 
 rollback-model: installed  ## put an earlier model back into use: MODEL=<name|all> [VERSION=<n>]
 	@$(LOCAL) rollback-model --model="$$MODEL" --version="$$VERSION"
+
+chaos: ready  ## break things under runs of every DAG, on a stack of its own; writes docs/chaos.md: [FAULTS=100] [SEED=<n>] [KINDS=<a,b>] [DAGS=<a,b>] [STAGES=1 without Airflow] [ADD=1]
+	@$(subst -m local,-m local.chaos,$(LOCAL)) --faults="$${FAULTS:-100}" $(if $(SEED),--seed="$$SEED") --kinds="$$KINDS" --dags="$$DAGS" --stages="$$STAGES"
 
 strategies: installed  ## check include/config/strategies.yaml, and count whom each strategy meets
 	@$(LOCAL) strategies

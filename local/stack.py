@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -64,10 +64,10 @@ class Stack:
         self.dags = dags or REPOSITORY / "dags"
         self.postgres = self.folders.postgres()
 
-    def up(self, say: Say = print, *, is_restoring: bool = False, has_airflow: bool = True) -> Addresses:
+    def up(self, say: Say = print, *, is_restoring: bool = False, names: Sequence[str] = components.NAMES) -> Addresses:
         """Start whatever does not run or does not answer, and wait until all of it is healthy.
 
-        :param has_airflow: False for what needs only the database and MLflow, such as a benchmark of the stages.
+        :param names: the components that are wanted beside the database; what else runs is left alone.
         :raises StackError: a component does not start; its log's last lines are in the message.
         """
         with self.folders.locked(say):
@@ -76,24 +76,23 @@ class Stack:
                 raise StackError(f"A restore was cut short: `make restore BACKUP={source}` goes on with it.")
             self.folders.create()
             state = State.load(self.folders.state)
-            self._start_postgres(state, say)
+            database_since = self._start_postgres(state, say)
             self._choose_ports(state)
             wanted = components.all_of(self.folders, state, self.postgres, self.dags)
             self._end_unfit(state, wanted, say)
+            self._write_airflow_files(state)
             found = set(state.alive())
             self._start(wanted["mlflow"], state)
-            if not has_airflow:
-                self._wait_until_healthy({"mlflow": wanted["mlflow"]}, found, state, say)
-                return self.addresses()
-            self._write_airflow_files(state)
-            self._migrate(wanted["scheduler"], state, say)
-            if "scheduler" not in found:
-                database.retire_schedulers(self.postgres)
-            for name in components.AIRFLOW_COMPONENTS:
+            if "scheduler" in names:
+                self._migrate(wanted["scheduler"], state, say)
+                if "scheduler" not in found:
+                    database.retire_schedulers(self.postgres)
+            for name in names:
                 self._start(wanted[name], state)
-            self._wait_until_healthy(wanted, found, state, say)
+            self._wait_until_healthy({name: wanted[name] for name in names}, found, state, say, database_since)
             addresses = self.addresses()
-            add_pools(Airflow(addresses.airflow, addresses.admin_password), json.loads(POOLS.read_text("utf-8")))
+            if "api-server" in names:
+                add_pools(Airflow(addresses.airflow, addresses.admin_password), json.loads(POOLS.read_text("utf-8")))
         return addresses
 
     def down(self, say: Say = print) -> None:
@@ -146,13 +145,15 @@ class Stack:
             marketing=self.postgres.url("warehouse", "pipeline", state.secrets.pipeline),
         )
 
-    def _start_postgres(self, state: State, say: Say) -> None:
+    def _start_postgres(self, state: State, say: Say) -> float:
+        """Returns since when the database is there, as far as this command knows (seconds since the epoch)."""
         started = time.monotonic()
         was_running = self.postgres.is_running()
         self.postgres.start()
         database.prepare(self.postgres, state.secrets.roles)
         state.save(self.folders.state)
         say(_line("postgres", "was running" if was_running else f"ready in {time.monotonic() - started:.1f} s"))
+        return 0.0 if was_running else time.time()
 
     def _choose_ports(self, state: State) -> None:
         """Keep the ports of what runs; for the rest the one of last time, unless another program has taken it."""
@@ -206,8 +207,13 @@ class Stack:
         database.set_airflow_version(self.postgres, release)
         say(_line("airflow tables", f"ready in {time.monotonic() - started:.1f} s"))
 
-    def _wait_until_healthy(self, wanted: dict[str, Component], found: set[str], state: State, say: Say) -> None:
-        """Wait for every component; one that was found running but is of no use is replaced, once."""
+    def _wait_until_healthy(
+        self, wanted: dict[str, Component], found: set[str], state: State, say: Say, database_since: float = 0.0
+    ) -> None:
+        """Wait for every component; one that was found running but is of no use is replaced, once.
+
+        One that has lost its database may be about to end of that: it counts when it has reported since.
+        """
         begun = time.monotonic()
         deadlines = {
             name: begun + (PATIENCE_WITH_FOUND_SECONDS if name in found else START_TIMEOUT_SECONDS) for name in wanted
@@ -217,7 +223,7 @@ class Stack:
             for name, deadline in list(deadlines.items()):
                 running = state.components[name]
                 is_alive = running.identity.is_alive()
-                if is_alive and health.of(name, running.born):
+                if is_alive and health.of(name, max(running.born, database_since)):
                     say(_line(name, "was running" if name in found else f"ready in {time.time() - running.born:.1f} s"))
                     del deadlines[name]
                 elif is_alive and time.monotonic() < deadline:

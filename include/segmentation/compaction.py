@@ -18,18 +18,21 @@ RETIRED_FILES_KEPT = dt.timedelta(days=1)
 def compact_history(stores: Stores) -> int:
     """Puts small neighbouring files together; the first load stays by itself.
 
-    Files that were replaced are removed a day later, when no reader can hold them any more.
+    Files that were replaced are removed a day later, when no reader can hold them any more; so is what killed writers
+    have left unfinished anywhere in the lake.
 
     :returns: how many files were replaced.
     """
     fan_in = settings.load().history.files_per_merge
     replaced = 0
-    with history.only_writer(stores):
+    with history.only_writer(stores) as guard:
         for name in (*tables.ENTITIES, *tables.AGGREGATES):
             while run := _neighbours(history.files_of(stores, name)[1:], fan_in):
                 _merge(stores, name, run)
                 replaced += len(run)
         history_files.remove_retired(stores, RETIRED_FILES_KEPT)
+        [(now,)] = warehouse.fetch(guard, "select now()")
+    lake.drop_unfinished(stores.lake, now - RETIRED_FILES_KEPT)
     return replaced
 
 

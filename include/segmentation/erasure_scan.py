@@ -10,7 +10,7 @@ import logging
 import posixpath
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,10 @@ _TEXT = (".html", ".htm", ".md", ".txt", ".json", ".yaml", ".yml", ".svg", ".csv
 _NOT_TEXT = (".png", ".jpg", ".npy")
 
 
+class NotLookedThroughError(RuntimeError):
+    """The lake does not show what has to be in it, as when its store is away: nothing is proved. Try again."""
+
+
 @dataclass
 class Scan:
     """What was looked through, by kind of place, and where persons were found, with how often."""
@@ -50,6 +54,7 @@ def scan(stores: Stores, persons: Persons, logs: Iterable[str] = ()) -> Scan:
     """Looks for persons everywhere.
 
     :param logs: local folders of text files.
+    :raises NotLookedThroughError: files of the history are not to be seen.
     """
     result, mentions = Scan(), Mentions(persons.customers)
     _lake(stores, persons, mentions, result)
@@ -77,7 +82,9 @@ def log_files(folders: Iterable[str]) -> Iterator[Path]:
 
 def _lake(stores: Stores, persons: Persons, mentions: Mentions, result: Scan) -> None:
     folders = dict.fromkeys((stores.lake, settings.data_docs_of(stores.lake)))
-    for path in dict.fromkeys(path for folder in folders for path in lake.walk(folder)):
+    found = dict.fromkeys(path for folder in folders for path in lake.walk(folder))
+    _refuse_half_a_lake(stores, found)
+    for path in found:
         if path.endswith(".parquet"):
             result.add("files", path, _in_parquet(path, persons))
         else:
@@ -85,6 +92,18 @@ def _lake(stores: Stores, persons: Persons, mentions: Mentions, result: Scan) ->
                 local = posixpath.join(folder, posixpath.basename(path))
                 lake.get_file(path, local)
                 result.add("files", path, _in_file(local, mentions))
+
+
+def _refuse_half_a_lake(stores: Stores, found: Collection[str]) -> None:
+    """A store that is away, or a folder that is not mounted, looks like one where there is nobody."""
+    with warehouse.connect(stores.marketing) as connection:
+        named = warehouse.fetch(connection, f"select path from {tables.VERSIONS}")  # noqa: S608 - a name of ours
+    missing = [path for (path,) in named if posixpath.join(stores.lake, path) not in found]
+    if missing:
+        raise NotLookedThroughError(
+            f"the lake {stores.lake} does not show {len(missing):,} of {len(named):,} files that {tables.VERSIONS} "
+            f"names, such as {missing[0]}: nothing is proved; see that it can be read, and run this again"
+        )
 
 
 def _in_parquet(path: str, persons: Persons) -> int:

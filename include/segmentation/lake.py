@@ -5,6 +5,7 @@ A table's day is one file, `{LAKE_URI}/<schema>/<table>/as_of=<day>/<table>.parq
 moved into place when it is whole: a reader sees the old day or the new one, and a killed writer leaves the old one.
 """
 
+import contextlib
 import datetime as dt
 import glob
 import os
@@ -23,12 +24,17 @@ from fsspec.implementations.local import LocalFileSystem
 from segmentation.errors import FinalError
 
 ROWS_PER_GROUP = 122_880
+_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp$")
 _PATTERN = re.compile(r"[*\[\]{}]")
 _NO_STORES = ("http", "https", "memory", "data", "zip", "tar", "libarchive", "github", "git", "jupyter", "reference")
 
 
 class MissingDayError(FinalError):
     """The lake has no such table for that day: the task that writes it has not run, or failed."""
+
+
+class LakeAwayError(RuntimeError):
+    """There is no lake at its address: its store cannot be reached, or is not mounted. Trying again may help."""
 
 
 class LakeUriError(FinalError):
@@ -76,10 +82,12 @@ def existing(lake: str, table: str, day: dt.date) -> str:
     """Like `path`, for reading.
 
     :raises MissingDayError: naming table and day.
+    :raises LakeAwayError: the whole lake is not there.
     """
     target = path(lake, table, day)
     filesystem, plain = fsspec.core.url_to_fs(target)
     if not filesystem.exists(plain):
+        _refuse_absence(lake)
         raise MissingDayError(f"the lake has no {table} for {day} ({target}): run the task that writes it first")
     return target
 
@@ -107,24 +115,34 @@ def write_file(
     notes: Callable[[], Mapping[str, str]] | None = None,
 ) -> int:
     """Like `write`, for a file that is named in full."""
-    filesystem, plain = fsspec.core.url_to_fs(target)
-    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
-    _drop_leftovers(filesystem, plain)
-    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
     rows = 0
+    filesystem, plain = fsspec.core.url_to_fs(target)
+    _drop_leftovers(filesystem, plain)
+    with (
+        _beside(filesystem, plain) as unfinished,
+        filesystem.open(unfinished, "wb") as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)
+            rows += batch.num_rows
+        if notes:
+            writer.add_key_value_metadata(dict(notes()))
+    return rows
+
+
+@contextlib.contextmanager
+def _beside(filesystem, plain: str) -> Iterator[str]:
+    """Where a file is written until it is whole; it then takes its place. An error leaves nothing behind."""
+    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
+    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
     try:
-        with filesystem.open(unfinished, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in batches:
-                writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)
-                rows += batch.num_rows
-            if notes:
-                writer.add_key_value_metadata(dict(notes()))
+        yield unfinished
         filesystem.mv(unfinished, plain)
     except BaseException:
         if filesystem.exists(unfinished):
             filesystem.rm(unfinished)
         raise
-    return rows
 
 
 def read(lake: str, table: str, day: dt.date, columns: list[str] | None = None) -> pa.Table:
@@ -156,9 +174,21 @@ def columns(lake: str, table: str, day: dt.date) -> list[str]:
 
 
 def has(lake: str, table: str, day: dt.date) -> bool:
-    """Whether the lake has a table's day."""
+    """Whether the lake has a table's day.
+
+    :raises LakeAwayError: the whole lake is not there, which says nothing of the day.
+    """
     filesystem, plain = fsspec.core.url_to_fs(path(lake, table, day))
-    return filesystem.exists(plain)
+    is_there = filesystem.exists(plain)
+    if not is_there:
+        _refuse_absence(lake)
+    return is_there
+
+
+def _refuse_absence(lake: str) -> None:
+    filesystem, plain = fsspec.core.url_to_fs(lake)
+    if not filesystem.isdir(plain):
+        raise LakeAwayError(f"there is no lake at {lake}: its store is away, or nothing was ever written there")
 
 
 def first_value(lake: str, table: str, day: dt.date, column: str) -> Any:
@@ -187,10 +217,15 @@ def batches_of(target: str, rows: int, columns: list[str] | None = None) -> Iter
 
 
 def days_of(lake: str, table: str) -> list[dt.date]:
-    """The days that the lake has of a table, the earliest first."""
+    """The days that the lake has of a table, the earliest first.
+
+    :raises LakeAwayError: the whole lake is not there, which says nothing of the days.
+    """
     schema, name = table.split(".")
     filesystem, plain = fsspec.core.url_to_fs(posixpath.join(lake, schema, name))
     found = filesystem.glob(posixpath.join(glob.escape(plain), "as_of=*", f"{name}.parquet"))
+    if not found:
+        _refuse_absence(lake)
     return sorted(dt.date.fromisoformat(posixpath.dirname(path)[-10:]) for path in found)
 
 
@@ -202,10 +237,8 @@ def write_text(target: str, text: str) -> None:
 def write_bytes(target: str, content: bytes) -> None:
     """Replaces a small file as a whole."""
     filesystem, plain = fsspec.core.url_to_fs(target)
-    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
-    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
-    filesystem.pipe_file(unfinished, content)
-    filesystem.mv(unfinished, plain)
+    with _beside(filesystem, plain) as unfinished:
+        filesystem.pipe_file(unfinished, content)
 
 
 def read_text_in(folder: str, name: str) -> str | None:
@@ -232,10 +265,8 @@ def read_text(target: str) -> str | None:
 def put_file(local: str, target: str) -> None:
     """Replaces a file by a local one, as a whole."""
     filesystem, plain = fsspec.core.url_to_fs(target)
-    filesystem.makedirs(posixpath.dirname(plain), exist_ok=True)
-    unfinished = f"{plain}.{uuid.uuid4().hex}.tmp"
-    filesystem.put_file(local, unfinished)
-    filesystem.mv(unfinished, plain)
+    with _beside(filesystem, plain) as unfinished:
+        filesystem.put_file(local, unfinished)
 
 
 def get_file(target: str, local: str) -> bool:
@@ -297,7 +328,17 @@ def remove(target: str) -> None:
         filesystem.rm(plain)
 
 
+def drop_unfinished(lake: str, before: dt.datetime) -> int:
+    """Removes what killed writers have left anywhere, if nobody has written to it since a time; returns how many."""
+    filesystem, plain = fsspec.core.url_to_fs(lake)
+    found = filesystem.find(plain, detail=True) if filesystem.exists(plain) else {}
+    old = [path for path in found if _UNFINISHED.search(path) and filesystem.modified(path) < before]
+    for path in old:
+        filesystem.rm(path)
+    return len(old)
+
+
 def _drop_leftovers(filesystem, plain: str) -> None:
-    """Removes what killed writers of this very day left behind."""
+    """Removes what killed writers of this very file left behind."""
     for leftover in filesystem.glob(f"{glob.escape(plain)}.*.tmp"):
         filesystem.rm(leftover)

@@ -253,6 +253,11 @@ class Registry:
         with _reachable():
             return max((version.training_day for version in self._versions(model)), default=None)
 
+    def versions(self, model: str) -> Sequence[Version]:
+        """Every version of a model that counts, promoted or not; none where there is no such model."""
+        with _reachable():
+            return self._versions(model)
+
     def champion(self, model: str) -> Version | None:
         """The version with alias `champion`; None if there is none."""
         return self._of_alias(model, CHAMPION)

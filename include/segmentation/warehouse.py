@@ -29,6 +29,9 @@ from segmentation.errors import FinalError
 COPY_BYTES = 16 * 1024 * 1024
 FETCH_ROWS = 50_000
 
+# What Postgres is not there for, or no longer: trying again may help
+DOWN = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
 # A Postgres DSN, read by COPY; or whatever opens a DB-API 2.0 connection (PEP 249) to another warehouse
 Source = str | Callable[[], Any]
 

@@ -36,6 +36,21 @@ def deadline(variable: str, minutes: str) -> DeadlineAlert | None:
     return DeadlineAlert(FirstQueued(), allowed, AsyncCallback(Alert))
 
 
+def seconds(variable: str, default: str) -> timedelta:
+    """A time from the environment.
+
+    :raises ValueError: the variable is no number of seconds, or below 0.
+    """
+    text = os.environ.get(variable, default).strip()
+    try:
+        found = timedelta(seconds=float(text))
+        if found < timedelta():
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(f"{variable} must be a number of seconds, not {text!r}") from None
+    return found
+
+
 DAILY = schedule("SEGMENTATION_DAILY_SCHEDULE", "0 5 * * *")
 CAMPAIGNS = schedule("SEGMENTATION_CAMPAIGNS_SCHEDULE", "0 7 * * *")
 WEEKLY = schedule("SEGMENTATION_WEEKLY_SCHEDULE", "0 2 * * 1")
@@ -49,7 +64,7 @@ FIRST_DAY = datetime(1990, 1, 1, tzinfo=UTC)
 TASK_DEFAULTS = {
     "owner": "data-engineering",
     "retries": 2,
-    "retry_delay": timedelta(seconds=30),
+    "retry_delay": seconds("SEGMENTATION_RETRY_SECONDS", "30"),
     "execution_timeout": timedelta(hours=1),
     # Trying again does not mend bad data or a missing model: those fail at once.
     # How it went, to ops.runs; and what somebody should know. A try that another one follows is told to nobody.

@@ -103,7 +103,7 @@ for dag in bag.dags.values():
         "tasks": {
             t.task_id: {
                 "down": sorted(t.downstream_task_ids), "retries": t.retries, "owner": t.owner,
-                "timeout": t.execution_timeout.total_seconds(),
+                "timeout": t.execution_timeout.total_seconds(), "retry_delay": t.retry_delay.total_seconds(),
                 "failure": [type(c).__name__ for c in t.on_failure_callback],
                 "success": [type(c).__name__ for c in t.on_success_callback],
                 "records": [getattr(c, "__name__", "") for kind in ("failure", "success", "retry", "skipped")
@@ -213,6 +213,15 @@ def test_the_daily_run_has_a_deadline_that_the_environment_sets(parsed, tmp_path
     assert "SEGMENTATION_DAILY_DEADLINE_MINUTES must be a number of minutes above 0, not 'soon'" in json.dumps(
         refused["errors"]
     )
+
+
+def test_how_long_a_retry_waits_is_set_by_the_environment(parsed, tmp_path):
+    waits = {facts["retry_delay"] for dag in parsed["dags"].values() for facts in dag["tasks"].values()}
+    assert waits == {30.0}
+    set_so = parse(tmp_path, SEGMENTATION_RETRY_SECONDS="600")["dags"]["segment_customers_daily"]["tasks"]
+    assert {facts["retry_delay"] for facts in set_so.values()} == {600.0}
+    refused = parse(tmp_path, SEGMENTATION_RETRY_SECONDS="-1")
+    assert "SEGMENTATION_RETRY_SECONDS must be a number of seconds, not '-1'" in json.dumps(refused["errors"])
 
 
 def test_every_task_has_a_runbook_that_is_there_and_listed(parsed):

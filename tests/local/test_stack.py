@@ -250,6 +250,33 @@ HTTPServer(("127.0.0.1", {port}), Healthy).serve_forever()
         assert "ready in" in said[1]
         assert state.components["mlflow"].identity.is_alive()
 
+    def test_one_that_has_lost_its_database_counts_when_it_has_reported_since(self, stack, start, tmp_path):
+        """It looked healthy by what it had reported before, and ended of the loss a moment later."""
+        port, beat = free_port(), tmp_path / "beat"
+        serve = f"""
+import datetime, json, pathlib
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Health(BaseHTTPRequestHandler):
+    def do_GET(self):
+        beat = pathlib.Path({str(beat)!r})
+        moment = datetime.datetime.fromtimestamp(beat.stat().st_mtime, datetime.UTC).isoformat()
+        self.send_response(200); self.send_header("Content-Type", "application/json"); self.end_headers()
+        told = {{"status": "healthy", "latest_triggerer_heartbeat": moment}}
+        self.wfile.write(json.dumps({{"triggerer": told}}).encode())
+HTTPServer(("127.0.0.1", {port}), Health).serve_forever()
+"""
+        found = start("import time; time.sleep(4)")
+        beat.touch()
+        os.utime(beat, (found.born + 1, found.born + 1))
+        start(serve)
+        program = f"import pathlib, time; pathlib.Path({str(beat)!r}).touch(); time.sleep(60)"
+        component = Component("triggerer", [sys.executable, "-c", program, "airflow"], {})
+        state, said = State(ports={"airflow": port, "mlflow": 1}, components={"triggerer": running(found)}), []
+        stack._wait_until_healthy({"triggerer": component}, {"triggerer"}, state, said.append, found.born + 2)
+        assert "starting it anew" in said[0]
+        assert state.components["triggerer"].pid != found.pid
+        assert state.components["triggerer"].identity.is_alive()
+
     def test_ports_of_what_runs_are_kept_and_taken_ones_replaced(self, stack, start):
         import socket
 

@@ -10,10 +10,11 @@ import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from segmentation import erase, erasures, features, lake, publish, registry, tables, validate, warehouse
+from segmentation import erase, erasure_scan, erasures, features, lake, publish, registry, tables, validate, warehouse
 from tests import frames
 from tests.segmentation import erasable
 from tests.segmentation.erasable import DAY, OTHERS
@@ -119,6 +120,29 @@ def test_a_place_that_cannot_be_cleaned_fails_the_run_and_is_named(stores, tmp_p
     copy.unlink()
     erase.erase_customers([WHO], stores)
     assert fetch(stores, "select count(*), count(finished_at) from privacy.erasures") == [(1, 1)]
+
+
+def test_a_lake_that_is_away_proves_nothing(stores, tmp_path, monkeypatch):
+    logs = tmp_path / "logs"
+    erasable.fill(stores, WHO, logs)
+    scan, folder = erasure_scan.scan, Path(stores.lake)
+
+    def without_the_lake(*arguments):
+        away = folder.rename(folder.with_suffix(".away"))
+        try:
+            return scan(*arguments)
+        finally:
+            away.rename(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure_scan, "scan", without_the_lake)
+        with pytest.raises(
+            erasure_scan.NotLookedThroughError, match=r"does not show (\d+) of \1 files .* nothing is proved"
+        ):
+            erase.erase_customers([WHO], stores, "run-1", [str(logs)])
+    assert fetch(stores, "select count(*) from privacy.erasures where finished_at is not null") == [(0,)]
+    assert erase.erase_customers([WHO], stores, "run-2", [str(logs)])["persons"] == 1
+    assert erasable.search(stores, WHO, logs) == []
 
 
 def test_what_the_source_still_has_is_not_let_in(stores, tmp_path):

@@ -1,11 +1,15 @@
 """A day is replaced whole or not at all."""
 
 import datetime as dt
+import os
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from segmentation import lake
+from segmentation.errors import FinalError
 
 DAY = dt.date(2026, 1, 31)
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -53,9 +57,53 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["things.parquet"]
 
 
+def test_what_a_killed_writer_left_long_ago_is_dropped_anywhere(tmp_path):
+    """A small file may have several writers at once: none of them may take away what another one writes."""
+    lake.write_text(str(tmp_path / "docs" / "index.html"), "whole")
+    endings = ("0a" * 16 + ".tmp", "0b" * 16 + ".tmp", "x.tmp")
+    old, fresh, other = (tmp_path / "docs" / f"index.html.{ending}" for ending in endings)
+    for file in (old, fresh, other):
+        file.write_text("half a")
+    for file in (old, other, tmp_path / "docs" / "index.html"):
+        os.utime(file, (0, 0))
+    assert lake.drop_unfinished(str(tmp_path), dt.datetime.now(dt.UTC) - dt.timedelta(days=1)) == 1
+    assert sorted(file.name for file in (tmp_path / "docs").iterdir()) == sorted(["index.html", fresh.name, other.name])
+    assert lake.drop_unfinished(str(tmp_path / "nothing"), dt.datetime.now(dt.UTC)) == 0
+
+
+def test_a_text_that_cannot_be_written_leaves_no_debris(tmp_path, monkeypatch):
+    def full(self, path, content, **_):
+        Path(path).write_bytes(content[:1])
+        raise OSError("No space left on device")
+
+    target = str(tmp_path / "index.html")
+    lake.write_text(target, "whole")
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        lake.write_text(target, "newer")
+    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
+    assert lake.read_text(target) == "whole"
+
+
 def test_a_missing_day_is_named(tmp_path):
     with pytest.raises(lake.MissingDayError, match=r"no raw\.things for 2026-01-31"):
         lake.read(str(tmp_path), "raw.things", DAY)
+
+
+@pytest.mark.parametrize("remains", ["nothing", "a file"])
+def test_a_lake_that_is_away_is_no_missing_day_and_may_come_back(tmp_path, remains):
+    folder = tmp_path / "lake"
+    lake.write(str(folder), "raw.things", DAY, batches(1), SCHEMA)
+    away = folder.rename(tmp_path / "away")
+    if remains == "a file":
+        folder.touch()
+    for asks in (lake.read, lake.has, lambda uri, table, _: lake.days_of(uri, table)):
+        with pytest.raises(lake.LakeAwayError, match=r"no lake at .*/lake: its store is away") as caught:
+            asks(str(folder), "raw.things", DAY)
+        assert not isinstance(caught.value, FinalError), "trying again may help"
+    folder.unlink(missing_ok=True)
+    away.rename(folder)
+    assert lake.read(str(folder), "raw.things", DAY)["n"].to_pylist() == [1]
 
 
 def test_the_lake_may_be_any_filesystem_that_fsspec_knows():

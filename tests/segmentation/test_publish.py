@@ -2,11 +2,12 @@
 
 import datetime as dt
 import threading
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from segmentation import gate, lake, publish, settings, snapshots, tables, warehouse
+from segmentation import gate, lake, publish, published_rows, settings, snapshots, tables, warehouse
 from tests import frames
 
 DAY, DAY_BEFORE = dt.date(2026, 1, 31), dt.date(2026, 1, 30)
@@ -65,6 +66,30 @@ def test_a_snapshot_is_published_in_the_contracts_columns(stores):
     assert snapshot == (
         DAY, "published", 3, {"customer_segments": "1"}, found, "run-1", True
     )  # fmt: skip
+
+
+def test_a_lake_that_goes_away_meanwhile_is_no_day_without_strategies(stores, monkeypatch):
+    """It went away when the scores had been found, and was back when they were read: nobody would have a strategy."""
+    write_scores(stores, DAY, 3)
+    existing, read, folder = lake.existing, lake.batches_of, Path(stores.lake)
+    away = folder.with_suffix(".away")
+
+    def then_away(*arguments):
+        found = existing(*arguments)
+        folder.rename(away)
+        return found
+
+    def back(*arguments, **named):
+        away.rename(folder)
+        return read(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "existing", then_away)
+        patch.setattr(lake, "batches_of", back)
+        with pytest.raises(lake.LakeAwayError):
+            list(published_rows.of_day(DAY, stores))
+    away.rename(folder)
+    assert sum(batch.num_rows for batch in published_rows.of_day(DAY, stores)) == 3
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order(stores):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -79,6 +80,7 @@ def test_rows_that_are_loaded_again_are_judged_for_an_accepted_day_too(stores):
 
 
 def test_a_day_that_was_not_staged_is_said(stores):
+    Path(stores.lake).mkdir()
     with pytest.raises(lake.MissingDayError, match=r"staged\.customers for 2026-01-31"):
         validate.accept_raw(DAY, stores)
 

@@ -170,7 +170,7 @@ class Bench:
             self.stack.down()
             self._airflow_is_up = False
         if not self.stack.postgres.is_running():
-            self.stack.up(has_airflow=False)
+            self.stack.up(names=("mlflow",))
 
 
 def machine() -> dict[str, Any]:
