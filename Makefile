@@ -99,7 +99,7 @@ bench: ready  ## what a day costs, to docs/benchmarks.md: [SIZES="5000 20000"] [
 	@$(subst -m local,-m local.bench.daily.command,$(LOCAL)) $(if $(SIZES),--sizes $$SIZES) $(if $(AIRFLOW),--airflow) $(if $(FOLDER),--folder "$$FOLDER")
 
 test: dev-ready  ## all tests but the long ones
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: dev-ready  ## the tests of many runs: every command of the documents; backup, restore, back-fill
 	.venv/bin/python -m pytest -m long
