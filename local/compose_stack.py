@@ -103,12 +103,12 @@ class Deployment:
         """The containers that run but are not healthy."""
         return [each["Name"] for each in self.containers() if (each["State"], each["Health"]) != ("running", "healthy")]
 
-    def users(self) -> dict[str, set[int]]:
-        """Container -> the numbers of the users that its processes run as."""
+    def processes(self) -> dict[str, dict[int, int]]:
+        """Container -> process -> the number of the user that it runs as."""
         found = {}
         for each in self.containers():
             table = self.docker("top", each["ID"], "-eo", "uid,pid").splitlines()[1:]
-            found[each["Name"]] = {int(line.split()[0]) for line in table}
+            found[each["Name"]] = {int(pid): int(user) for user, pid in map(str.split, table)}
         return found
 
     def image_mebibytes(self) -> float:
