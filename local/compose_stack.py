@@ -13,21 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from local.airflow_api import Airflow
+from local.environment import QUICK_TRAINING
 from local.errors import StackError
 from local.processes import free_port
 from local.state import REPOSITORY
 
 PROJECT = "fenqun-smoke"
 CUSTOMERS, DAYS = 1_000, 546
-# When to run is asked for, and nobody waits for the best of models: each is trained as its defaults are.
-SEGMENTATION_ENV = """SEGMENTATION_DAILY_SCHEDULE=
-SEGMENTATION_WEEKLY_SCHEDULE=
-SEGMENTATION_CAMPAIGNS_SCHEDULE=
-SEGMENTATION_PRODUCTS_SCHEDULE=
-SEGMENTATION_TRAINING__SEARCH=none
-SEGMENTATION_TRAINING__HAS_LEARNING_CURVE=false
-SEGMENTATION_TRAINING__VALIDATIONS=1
-"""
+# When to run is asked for
+SCHEDULES = {f"SEGMENTATION_{name}_SCHEDULE": "" for name in ("DAILY", "WEEKLY", "CAMPAIGNS", "PRODUCTS", "POLICY")}
+SEGMENTATION_ENV = "".join(f"{name}={value}\n" for name, value in (SCHEDULES | QUICK_TRAINING).items())
 PASSWORDS = {
     "airflow": "AIRFLOW_DB_PASSWORD",
     "mlflow": "MLFLOW_DB_PASSWORD",

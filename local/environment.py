@@ -21,6 +21,14 @@ PASSED_ON = ("AIRFLOW_CONN_ALERTS_SMTP", "AIRFLOW_CONN_ALERTS_WEBHOOK", "SEGMENT
 PASSED_ON_PREFIX = "AIRFLOW__METRICS__"
 # Requests to forget a person or to hand out what is kept of them name that person in the run's parameters.
 NOT_IN_EVENTS = ("erase_customers", "export_customer")
+# For trials that need models, and not the best: the same kinds of them, by fewer tries and validations
+QUICK_TRAINING = {
+    "SEGMENTATION_TRAINING__SEARCH": "none",
+    "SEGMENTATION_TRAINING__HAS_LEARNING_CURVE": "false",
+    "SEGMENTATION_TRAINING__VALIDATIONS": "1",
+    "SEGMENTATION_CLUSTER__INITS": "10",
+    "SEGMENTATION_CLUSTER__RESAMPLES": "2",
+}
 LOST_TASK_SECONDS = 60  # a task without a heartbeat for so long is taken for killed, and tried again
 
 

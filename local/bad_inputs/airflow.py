@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from local.environment import QUICK_TRAINING
 from local.state import REPOSITORY
 
 
@@ -44,6 +45,7 @@ def settings(home: Path, registry: str) -> dict[str, str]:
         "SEGMENTATION_PRODUCTS_SCHEDULE": "",
         "SEGMENTATION_POLICY_SCHEDULE": "",
         "SEGMENTATION_DAILY_DEADLINE_MINUTES": "",  # which `dag.test` does not survive, apache/airflow#73428
+        **QUICK_TRAINING,
     }
 
 

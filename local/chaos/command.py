@@ -21,6 +21,7 @@ from local.chaos.faults import Fault, Ground, Outcome
 from local.chaos.programme import DAILY, WEEKLY, Runner, Step
 from local.chaos.readers import Readers
 from local.chaos.stages import BareStack, StageRunner
+from local.environment import QUICK_TRAINING
 from local.errors import StackError
 from local.restore import restore
 from local.simulator.settings import LAST_DAY, Settings
@@ -31,11 +32,7 @@ CUSTOMERS, SHOP_DAYS, DAYS = 800, 300, 4
 DAILY_FAULTS, WEEKLY_FAULTS, OTHER_FAULTS = 12, 8, 4
 # A training within seconds that makes the same models each time, and no question that a human would have to answer
 QUICK = {
-    "SEGMENTATION_TRAINING__SEARCH": "none",
-    "SEGMENTATION_TRAINING__HAS_LEARNING_CURVE": "false",
-    "SEGMENTATION_TRAINING__VALIDATIONS": "1",
-    "SEGMENTATION_CLUSTER__INITS": "10",
-    "SEGMENTATION_CLUSTER__RESAMPLES": "2",
+    **QUICK_TRAINING,
     "SEGMENTATION_CLUSTER__FINALISTS": "1",
     "SEGMENTATION_PROMOTION__GOOD_GAIN": "-1",
     "SEGMENTATION_PROMOTION__BAD_GAIN": "-1",

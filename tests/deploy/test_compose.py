@@ -163,9 +163,9 @@ def test_settings_of_the_smoke_test_exist(monkeypatch):
             monkeypatch.setenv(name, value)
     settings.load.cache_clear()
     try:
-        training = settings.load().training
-        assert (training.search, training.has_learning_curve) == ("none", False)
-        assert (training.max_cutoffs, training.validations) == (5, 1)
+        training, cluster = settings.load().training, settings.load().cluster
+        assert (training.search, training.has_learning_curve, training.validations) == ("none", False, 1)
+        assert (cluster.inits, cluster.resamples) == (10, 2)
     finally:
         settings.load.cache_clear()
 

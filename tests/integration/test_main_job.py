@@ -100,16 +100,6 @@ PLANTED = {
 }
 
 
-# Of the same trainings, what takes most of their time: more validations, more tries
-QUICK = {
-    "SEGMENTATION_TRAINING__SEARCH": "none",
-    "SEGMENTATION_TRAINING__HAS_LEARNING_CURVE": "false",
-    "SEGMENTATION_TRAINING__VALIDATIONS": "1",
-    "SEGMENTATION_CLUSTER__INITS": "10",
-    "SEGMENTATION_CLUSTER__RESAMPLES": "2",
-}
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     stack, planted = Stack(tmp_path_factory.mktemp("stack")), [quote(each, safe="") for each in PLANTED.values()]
@@ -121,7 +111,7 @@ def shop(tmp_path_factory):
         settings["AIRFLOW_CONN_MARKETING"] += f"?sslpassword={planted[1]}"
         settings["AIRFLOW_CONN_MLFLOW"] = settings["AIRFLOW_CONN_MLFLOW"].replace("//", f"//someone:{planted[2]}@")
         settings["AIRFLOW_CONN_HOLDOUT_KEY"] += f"?note={planted[3]}"
-        return settings | QUICK
+        return settings | environment.QUICK_TRAINING
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "of_airflow", with_planted)
