@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from rich.console import Console
 
 from local.state import Folders
@@ -24,7 +26,7 @@ def check() -> int:
     console.print(f"{strategy_file.CONFIG.name}: {len(planned)} strategies, nothing wrong with them")
     folders = Folders.default()
     postgres = folders.postgres()
-    days = [day for day in lake.days_of(str(folders.lake), tables.CUSTOMER_SCORES) if _has_features(folders, day)]
+    days = _scored_days(str(folders.lake)) if folders.lake.is_dir() else []
     if not (days and postgres.is_running()):
         console.print("Whom they meet is counted once the stack runs and a day has been scored: `make demo`.")
         return 0
@@ -43,5 +45,7 @@ def told(met: dict[str, int | str], lines: dict[str, int], day: str) -> int:
     return int(any(count == 0 for count in met.values()))
 
 
-def _has_features(folders: Folders, day) -> bool:
-    return lake.has(str(folders.lake), tables.CUSTOMER_FEATURES, day)
+def _scored_days(place: str) -> list[dt.date]:
+    return [
+        day for day in lake.days_of(place, tables.CUSTOMER_SCORES) if lake.has(place, tables.CUSTOMER_FEATURES, day)
+    ]
