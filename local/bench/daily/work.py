@@ -179,14 +179,7 @@ def _train(place: Place) -> dict[str, Any]:
 
 def _extract_floor(place: Place) -> int:
     """COPY of every table of the shop to a file, as it lies."""
-    from segmentation import warehouse
-
-    rows = 0
-    for name, entity in tables.ENTITIES.items():
-        columns = ", ".join(entity.schema.names)
-        query = f"select {columns} from shop.{name}"  # noqa: S608 - names of tables.py
-        rows += _copy_out(warehouse, place, query, place.here / f"{name}.csv")
-    return rows
+    return _copy_shop_out(place, "")
 
 
 def _increment_floor(place: Place) -> int:
@@ -195,10 +188,16 @@ def _increment_floor(place: Place) -> int:
 
     overlap = settings.load().extract.overlap_minutes
     since = warehouse.literal(place.now.replace(hour=0) - dt.timedelta(days=1, minutes=overlap))
+    return _copy_shop_out(place, f" where updated_at >= {since}")
+
+
+def _copy_shop_out(place: Place, condition: str) -> int:
+    from segmentation import warehouse
+
     rows = 0
     for name, entity in tables.ENTITIES.items():
         columns = ", ".join(entity.schema.names)
-        query = f"select {columns} from shop.{name} where updated_at >= {since}"  # noqa: S608 - names of tables.py
+        query = f"select {columns} from shop.{name}{condition}"  # noqa: S608 - names of tables.py
         rows += _copy_out(warehouse, place, query, place.here / f"{name}.csv")
     return rows
 
