@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import requests
 
@@ -12,7 +13,6 @@ from local.errors import StackError
 
 TIMEOUT_SECONDS, HEALTH_CHECK_SECONDS = 120, 10
 PAGE = "/segmentation/segments"
-SURE_EXPERIMENTS = ("customer_segments", "churn_90d", "purchase_30d")
 SOMEBODY = "select min(customer_id) from marketing.customer_segments"
 # Login, database, statement, and whether Postgres should let it.
 RIGHTS = (
@@ -113,9 +113,9 @@ def segments(deployment: Deployment, day: date) -> tuple[str, str]:
 def metrics(deployment: Deployment) -> dict[str, int]:
     """Experiment of MLflow -> how many numbers the runs of each left there.
 
-    A small shop has too few customers for some targets, such as what newcomers become: no numbers there.
+    A small shop may have too few customers for a target: no numbers there, but a run with the reason (`skipped`).
 
-    :raises StackError: MLflow has no numbers of the segments, or of what every shop has enough customers for.
+    :raises StackError: MLflow has no numbers at all, or an experiment with neither numbers nor a reason.
     """
     login = ("pipeline", deployment.settings["MLFLOW_PIPELINE_PASSWORD"])
 
@@ -125,16 +125,30 @@ def metrics(deployment: Deployment) -> dict[str, int]:
         answer.raise_for_status()
         return answer.json()
 
-    numbers = {}
+    runs_of = {}
     for experiment in ask("experiments/search", {"max_results": 100}).get("experiments", []):
         if experiment["name"] != "Default":
             asked = {"experiment_ids": [experiment["experiment_id"]], "max_results": 100}
-            runs = ask("runs/search", asked).get("runs", [])
-            numbers[experiment["name"]] = sum(len(run["data"].get("metrics", [])) for run in runs)
-    if not all(numbers.get(name) for name in SURE_EXPERIMENTS):
-        raise StackError(f"MLflow should have metrics of {', '.join(SURE_EXPERIMENTS)}, and has {numbers}")
+            runs_of[experiment["name"]] = ask("runs/search", asked).get("runs", [])
+    numbers = numbers_of(runs_of)
     print(f"  MLflow: {sum(numbers.values())} metrics in {len(numbers)} experiments")
     return numbers
+
+
+def numbers_of(runs_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
+    """Experiment -> how many numbers its runs have, of the runs as MLflow's REST API tells them.
+
+    :raises StackError: there are none at all, or an experiment has neither numbers nor a run that says why.
+    """
+    numbers = {name: sum(len(run["data"].get("metrics", [])) for run in runs) for name, runs in runs_of.items()}
+    unexplained = [name for name, count in numbers.items() if not count and not any(map(_skipped, runs_of[name]))]
+    if unexplained or not any(numbers.values()):
+        raise StackError(f"MLflow should have metrics in each experiment, or why there are none, and has {numbers}")
+    return numbers
+
+
+def _skipped(run: Mapping[str, Any]) -> bool:
+    return any(param["key"] == "skipped" for param in run["data"].get("params", []))
 
 
 def segments_page(deployment: Deployment) -> None:
