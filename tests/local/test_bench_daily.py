@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from local.bench.daily import airflow, command, page, process, script, shop, work
+from local.bench.daily import airflow, command, on_spark, page, process, script, shop, work
 from segmentation import lake, tables
 from segmentation_airflow import stages
 
@@ -111,6 +113,57 @@ def test_what_takes_too_much_memory_is_ended_and_what_does_not_is_not():
 
     assert process._watched(holding(300, 300), 200) > 200
     assert process._watched(holding(10, 0), 200) is None
+
+
+def test_what_a_process_and_all_below_it_use_is_told_together():
+    below = "b = b'x' * (200 << 20); [n * n for n in range(20_000_000)]; import time; time.sleep(3)"
+    above = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {below!r}])"
+    working = subprocess.Popen([sys.executable, "-c", above])
+    tree = process._Tree(working.pid)
+    working.wait()
+    assert tree.peak_mib > 200
+    assert tree.cpu > 0.3
+
+
+def test_rows_of_two_engines_are_held_against_each_other(tmp_path):
+    rows = {
+        "customer_id": ["a", "b", "c"],
+        "spend": [1.0, 2e9, None],
+        "city": ["x", None, "y"],
+        "tags": [[1], [], None],
+    }
+    files = [str(tmp_path / name) for name in ("left", "right")]
+
+    def compared(**changes):
+        for file, content in zip(files, (rows, {**rows, **changes}), strict=True):
+            pq.write_table(pa.table(content), file)
+        return on_spark.compare(*files)
+
+    same = {"rows": 3, "alone": 0, "values": 9, "differ": 0, "columns": []}
+    assert compared() == same
+    assert compared(spend=[1.0, 2e9 + 0.1, None]) == same, "beyond the ninth digit"
+    assert compared(spend=[1.0, 2e9 + 9, 0.0]) == {**same, "differ": 2, "columns": ["spend"]}
+    assert compared(city=["x", "z", "y"], tags=[[2], [], None]) == {**same, "differ": 2, "columns": ["city", "tags"]}
+    assert compared(customer_id=["a", "b", "d"])["alone"] == 2
+    assert compared(city=[1, None, 2])["columns"] == ["city"], "another type"
+
+
+def test_what_a_cluster_would_take_is_calculated_from_what_a_further_customer_costs():
+    points = [(10, 99.0, 99.0), (100, 20.0, 30.0), (1_100, 90.0, 130.0)]
+    assert on_spark.cost(points, 10_000, 10) == pytest.approx(20 + 0.1 * 10_000 / 10)
+
+
+def test_the_page_tells_of_spark_and_of_far_sizes_only_where_two_were_measured():
+    told = {"seconds": 30.0, "cpu": 50.0, "peak_mib": 4_000,
+            "compared": {"rows": 9, "alone": 0, "values": 1_000, "differ": 2, "columns": ["spend"]}}  # fmt: skip
+    small, large = ({**of_size(size, 10.0), "spark": {"stages": dict.fromkeys(on_spark.STAGES, told)}} for size in
+                    (100, 1000))  # fmt: skip
+    lines = list(on_spark.page([(100, small)]))
+    row = "| 100 | score | 10.0 | 30.0 | 3.0 | 10.0 | 50.0 | 100 | 4,000 | 1,000 | 2 |"
+    assert row in lines
+    assert not any("calculated" in line for line in lines)
+    assert any(line.startswith("| 1,000,000,000 | score | ") for line in on_spark.page([(100, small), (1000, large)]))
+    assert row in page.text(measured(**{"100": small}))
 
 
 def test_spans_that_overlap_are_counted_once():

@@ -4,7 +4,8 @@ What a day costs: `make bench`, or `python -m local.bench.daily.command --sizes 
 For each size a simulated shop in a practice stack of its own. Its first day is read, checked and published; then the
 shop grows by a day, and that day's stages are run, each in a process of its own: what a day costs every day. The floors
 and what people do instead follow, on the same rows. The models are trained once, at the first size, by the real
-training. With the part `airflow`, one more day goes through the DAG in Airflow.
+training. With the part `airflow`, one more day goes through the DAG in Airflow; with `spark`, the stages that Spark can
+take over are done once more by it.
 
 What was measured is kept as it comes, in `measured.json` of the stack's folder: what is there is not measured again, so
 with `--folder` a run that was cut short goes on. At the end docs/benchmarks.md is made of it. Compare only what was
@@ -33,7 +34,8 @@ from local.bench.daily import page, process, shop, work
 from local.stack import Stack
 from local.state import REPOSITORY
 
-PARTS = ("shop", "first", "train", "day", "floors", "rivals", "airflow")
+PARTS = ("shop", "first", "train", "day", "floors", "rivals", "spark", "airflow")
+ON_REQUEST = ("spark", "airflow")
 PUBLISHED_FROM = "features"  # the stages from here on need models
 SPARE_MIB = 2_048  # left to the machine by the script that people write
 DAY, AIRFLOW_DAY = shop.FIRST_DAY + dt.timedelta(days=1), shop.FIRST_DAY + dt.timedelta(days=2)
@@ -123,6 +125,13 @@ class Bench:
             most = min(self.most_mib or free, free)
             found[name] = self._piece(f"rival {name}", DAY, most) | {"most_mib": most}
         return {"rivals": found}
+
+    def _spark(self, size: int) -> dict[str, Any]:
+        from local.bench.daily import on_spark
+
+        self._is_current(size)
+        self._without_airflow()
+        return {"stages": on_spark.run(self.stack, DAY)}
 
     def _airflow(self, size: int) -> dict[str, Any]:
         from local.bench.daily import airflow
@@ -216,8 +225,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5_000, 20_000], help="customers, the smallest first")
     parser.add_argument("--days", type=int, default=730, help="of history")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "airflow"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part not in ON_REQUEST])
     parser.add_argument("--airflow", action="store_true", help="the part `airflow` as well")
+    parser.add_argument(
+        "--spark", action="store_true", help="the part `spark` as well: needs requirements-spark.txt, Java"
+    )
     parser.add_argument("--folder", type=Path, help="the stack's, kept; 45 GB for a million customers")
     parser.add_argument("--most-mib", type=float, help="memory at which what people do instead is ended")
     parser.add_argument("--to", type=Path, default=REPOSITORY / "docs", help="folder of benchmarks.md and .json")
@@ -225,7 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
     with _folder(given.folder) as home:
         bench = Bench(home, given.days, given.most_mib)
         try:
-            bench.run(sorted(given.sizes), [*given.parts, *(["airflow"] if given.airflow else [])])
+            bench.run(sorted(given.sizes), [*given.parts, *(part for part in ON_REQUEST if getattr(given, part))])
         finally:
             bench.stack.down()
         told = {name: bench.measured[name] for name in ("machine", "trained_at", "sizes") if name in bench.measured}

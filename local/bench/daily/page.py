@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local.bench.daily import airflow, work
+from local.bench.daily import airflow, on_spark, work
 
 NAME = "benchmarks"
 CHANGES = "changes"  # written by hand in the JSON, kept when it is written anew
@@ -35,10 +35,11 @@ scheduling. Memory is the most at one time, as proportional set size."""
 HOW = """\
 ## How it is measured
 
-`make bench SIZES="10000 100000"` runs it again, and writes this page; `AIRFLOW=1` also runs the DAG. Every stage, floor
-and rival is a process of its own: seconds and CPU of the work without the imports before it, CPU of the database
-server's processes in the same time, and the most memory that the process has held, imports included (the server's is
-not). *Others* is how many cores all other programs used meanwhile. The floors:
+`make bench SIZES="10000 100000"` runs it again, and writes this page; `AIRFLOW=1` also runs the DAG, `SPARK=1` what
+Spark can take over. Every stage, floor and rival is a process of its own: seconds and CPU of the work without the
+imports before it, CPU of the database server's processes in the same time, and the most memory that the process has
+held, imports included (the server's is not). *Others* is how many cores all other programs used meanwhile. The
+floors:
 
 - extract: bare `COPY` of the same new rows to files;
 - features: one scan by DuckDB of the files that they are made from, every value of every column;
@@ -79,6 +80,7 @@ def text(measured: Measured, *, has_picture: bool = True) -> Iterator[str]:
     yield from _growth(measured, has_picture=has_picture)
     yield from _instead(measured)
     yield from _through_airflow(measured)
+    yield from on_spark.page(_sizes(measured))
     yield from _first_days(measured)
     yield from _changes(measured)
     yield from HOW.splitlines()
@@ -118,6 +120,7 @@ def _machine(measured: Measured) -> Iterator[str]:
     yield f"- Machine: {told['processor']}, {told['cores']} cores, {told['memory_gib']} GiB, {told['system']}"
     yield f"- Python {told['python']}, {packages}"
     asked = f'make bench SIZES="{sizes}"' + " AIRFLOW=1" * any("airflow" in found for _, found in _sizes(measured))
+    asked += " SPARK=1" * any("spark" in found for _, found in _sizes(measured))
     yield f"- Made: {measured['made_at']}, by `{asked}`, {_days(measured)} days of history"
     yield f"- Models: trained on the shop of {measured.get('trained_at', 0):,} customers, used for every size"
     busy = [each["others"] for _, found in _complete(measured) for each in found["day"]["stages"].values()]

@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -363,10 +363,14 @@ def main() -> None:
     parser.add_argument("piece", choices=PIECES)
     parser.add_argument("--home", type=Path, required=True, help="the stack's home folder")
     parser.add_argument("--day", type=dt.date.fromisoformat, required=True)
+    parser.add_argument("--lake", help="another one than the stack's")
     given = parser.parse_args()
     from local.bench.daily import shop
 
-    print(json.dumps(measured(PIECES[given.piece], shop.place(given.home, given.day)), default=str))
+    place = shop.place(given.home, given.day)
+    if given.lake:
+        place = replace(place, stores=replace(place.stores, lake=given.lake))
+    print(json.dumps(measured(PIECES[given.piece], place), default=str))
 
 
 if __name__ == "__main__":
