@@ -86,6 +86,9 @@ def test_a_target_that_was_missed_is_told_so():
     told = {target: (text, is_reached) for target, text, is_reached in page.targets(found)}
     assert told["10 times faster than the script that people write"][1] is None
     assert told["10 times less memory"] == ("more than 9.0x", None)
+    lines = list(page.text(measured(**{"1000000": found})))
+    assert "| 10 times less memory | more than 9.0x | cannot be told |" in lines
+    assert "| Airflow's own share below 25 % |  | not measured |" in lines
 
 
 def test_airflows_own_share_lies_between_two_ways_of_counting():
@@ -151,9 +154,10 @@ def test_rows_of_two_engines_are_held_against_each_other(tmp_path):
 def test_what_a_cluster_would_take_is_calculated_from_what_a_further_customer_costs():
     points = [(10, 99.0, 99.0), (100, 20.0, 30.0), (1_100, 90.0, 130.0)]
     assert on_spark.cost(points, 10_000, 10) == pytest.approx(20 + 0.1 * 10_000 / 10)
+    assert on_spark.cost(points[1:2], 10_000, 10) == pytest.approx(0.3 * 10_000 / 10)
 
 
-def test_the_page_tells_of_spark_and_of_far_sizes_only_where_two_were_measured():
+def test_the_page_tells_of_spark_where_it_was_measured():
     told = {"seconds": 30.0, "cpu": 50.0, "peak_mib": 4_000,
             "compared": {"rows": 9, "alone": 0, "values": 1_000, "differ": 2, "columns": ["spend"]}}  # fmt: skip
     small, large = ({**of_size(size, 10.0), "spark": {"stages": dict.fromkeys(on_spark.STAGES, told)}} for size in
@@ -161,8 +165,9 @@ def test_the_page_tells_of_spark_and_of_far_sizes_only_where_two_were_measured()
     lines = list(on_spark.page([(100, small)]))
     row = "| 100 | score | 10.0 | 30.0 | 3.0 | 10.0 | 50.0 | 100 | 4,000 | 1,000 | 2 |"
     assert row in lines
-    assert not any("calculated" in line for line in lines)
+    assert "| 1,000,000,000 | score | 4,166,666.7 min | 130,208.3 min | 16,276.0 min |" in lines
     assert any(line.startswith("| 1,000,000,000 | score | ") for line in on_spark.page([(100, small), (1000, large)]))
+    assert not list(on_spark.page([(100, of_size(100, 10.0))]))
     assert row in page.text(measured(**{"100": small}))
 
 

@@ -104,9 +104,9 @@ def cost(points: Sequence[tuple[int, float, float]], size: int, cores: int) -> f
     """Seconds at a size on so many cores, by what was measured at other sizes.
 
     :param points: (customers, seconds of the run, seconds of CPU), smallest first; the last two count. What grows with
-        the customers is CPU, shared by the cores; what does not is seconds, whatever the cores.
+        the customers is CPU, shared by the cores; what does not is seconds, whatever the cores. Of one point all grows.
     """
-    (small, begun, cpu_of_small), (large, _, cpu_of_large) = points[-2:]
+    (small, begun, cpu_of_small), (large, _, cpu_of_large) = [(0, 0.0, 0.0), *points][-2:]
     each = (cpu_of_large - cpu_of_small) / (large - small)
     return begun + each * size / cores
 
@@ -135,12 +135,11 @@ def page(sizes: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[str]:
     yield ""
     yield from TOLD.splitlines()
     yield ""
-    if len(sizes) > 1:
-        yield from _far(sizes)
+    yield from _far(sizes)
 
 
 def _far(sizes: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[str]:
-    yield "How it would go on a cluster, **calculated, not measured**, from the last two sizes above:"
+    yield "How it would go on a cluster, **calculated, not measured**, from the table above:"
     yield ""
     yield f"| customers | stage | {' | '.join(f'{cores} cores' for cores in CORES)} |"
     yield f"|---:|---|{'---:|' * len(CORES)}"
@@ -163,7 +162,7 @@ start in its seconds. CPU and memory are those of all its processes, the JVM and
 second. Values are compared row by row with those that DuckDB wrote, numbers to nine digits (six where they have single
 precision). The gates, training and publishing run without Spark."""
 CALCULATED = """\
-The CPU seconds that a further customer costs, shared by the cores, and the seconds of the smaller run for what does not
-grow. It takes for granted that the work spreads evenly, and that network and object store keep up, as a local run has
-neither: the least that it can take, not a promise. At such sizes the gates, `publish` and its one PostgreSQL, which
-stay on one machine, are what limits."""
+The CPU seconds that a further customer costs, shared by the cores: between the last two sizes, with the seconds of the
+smaller for what does not grow; of a single size all counts as growing. It takes for granted that the work spreads
+evenly, and that network and object store keep up, as a local run has neither: the least that it can take, not a
+promise. At such sizes the gates, `publish` and its one PostgreSQL, which stay on one machine, are what limits."""
