@@ -158,7 +158,8 @@ def test_what_a_cluster_would_take_is_calculated_from_what_a_further_customer_co
 
 
 def test_the_page_tells_of_spark_where_it_was_measured():
-    told = {"seconds": 30.0, "cpu": 50.0, "peak_mib": 4_000,
+    told = {"duckdb": {"seconds": 10.0, "cpu": 10.0, "peak_mib": 100},
+            "spark": {"seconds": 30.0, "cpu": 50.0, "peak_mib": 4_000},
             "compared": {"rows": 9, "alone": 0, "values": 1_000, "differ": 2, "columns": ["spend"]}}  # fmt: skip
     small, large = ({**of_size(size, 10.0), "spark": {"stages": dict.fromkeys(on_spark.STAGES, told)}} for size in
                     (100, 1000))  # fmt: skip
