@@ -1,0 +1,138 @@
+"""
+What nobody may overlook is told, in a real Airflow, each thing provoked where it comes from: the shop's own rows, and
+what readers see. One after the other: drift, the training that it asks for, whose models are refused; a snapshot that
+the audit rejects; data that come no more.
+"""
+
+import datetime as dt
+import json
+
+import pytest
+
+from local import load, runs
+from local.airflow_api import Airflow
+from local.environment import QUICK_TRAINING
+from local.errors import StackError
+from local.simulator import practice_shop
+from local.simulator.settings import LAST_DAY, Settings
+from local.stack import Stack
+from segmentation import notices, warehouse
+from tests import receivers
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+DAILY, WEEKLY = "segment_customers_daily", "train_models_weekly"
+CUSTOMERS, DAYS = 800, 300
+FIRST = LAST_DAY + dt.timedelta(days=1)
+TRAINING_SECONDS = 600
+# A training within a minute; of its models, after the first, none is good enough that would change anything
+SETTINGS = {
+    **QUICK_TRAINING,
+    "SEGMENTATION_CLUSTER__FINALISTS": "1",
+    "SEGMENTATION_PROMOTION__GOOD_CHANGED_SHARE": "0",
+    "SEGMENTATION_PROMOTION__BAD_CHANGED_SHARE": "0",
+}
+PRICES_IN_CENTS = """
+update shop.orders set total_amount = total_amount * 100, updated_at = :at
+where total_amount < 10000;
+"""
+EVERYBODY_WAS_ELSEWHERE = """
+update marketing_internal.segment_rows set segment_id = segment_id + 1 where as_of_date = :day
+"""
+SEEN = """
+select as_of_date, count(*), md5(string_agg(c::text, '' order by customer_id)) from marketing.customer_segments as c
+group by 1
+"""
+
+
+class Shop:
+    """The running stack, what it has told so far, and its shop, which is known up to the day before `day`."""
+
+    def __init__(self, stack, posts):
+        self.stack, self.posts, self.day = stack, posts, FIRST
+        addresses = stack.up()
+        self.airflow = Airflow(addresses.airflow, addresses.admin_password)
+        settings = Settings.until(LAST_DAY, DAYS, customers=CUSTOMERS)
+        load.simulate(addresses.warehouse, settings, DAYS, lambda *_: None)
+
+    def run(self, dag_id):
+        return runs.run_dag(self.airflow, dag_id, self.day, {})
+
+    def grow(self, days):
+        practice_shop.grow(self.stack.addresses().warehouse, days, lambda *_: None)
+        self.day += dt.timedelta(days=days)
+
+    def change(self, statement, **values):
+        with warehouse.connect(self.stack.addresses().warehouse) as connection:
+            return warehouse.execute(connection, statement, values)
+
+    def seen(self):
+        with warehouse.connect(self.stack.addresses().warehouse) as connection:
+            return warehouse.fetch(connection, SEEN)
+
+    def told(self, kind, seconds=receivers.PATIENCE_SECONDS):
+        """The one alert of a kind."""
+        self.posts.wait(lambda post: post[1]["kind"] == kind, seconds)
+        [(_, found)] = [post for post in self.posts if post[1]["kind"] == kind]
+        return found
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    with pytest.MonkeyPatch.context() as patch, receivers.web() as (port, posts):
+        hook = {"conn_type": "http", "schema": "http", "host": "127.0.0.1", "port": port}
+        patch.setenv("AIRFLOW_CONN_ALERTS_WEBHOOK", json.dumps(hook))
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
+        try:
+            shop = Shop(stack, posts)
+            shop.run(WEEKLY)
+            shop.run(DAILY)
+            yield shop
+        finally:
+            stack.down()
+
+
+def test_an_ordinary_day_tells_nothing(shop):
+    assert not shop.posts
+
+
+def test_drift_asks_for_a_training_whose_models_are_refused(shop):
+    """Somebody changes the unit of the amounts: the customers look like others, and a training would learn from it."""
+    shop.grow(4)
+    assert shop.change(PRICES_IN_CENTS, at=dt.datetime.combine(shop.day, dt.time(), dt.UTC) - dt.timedelta(hours=2))
+    shop.run(DAILY)
+    drift, training = shop.told(notices.DRIFT), shop.told(notices.TRAINING)
+    assert (drift["dag_id"], drift["day"], drift["task"]) == (DAILY, f"{shop.day}", "drift")
+    assert "feature columns have drifted, most of all " in drift["cause"]
+    assert "spend" in drift["cause"]
+    assert drift["runbook"] == "docs/runbooks/drift.md"
+    assert (training["run_id"], training["task"]) == (drift["run_id"], "retrain")
+    refused = shop.told(notices.PROMOTION, TRAINING_SECONDS)
+    assert (refused["dag_id"], refused["task"]) == (WEEKLY, "promote")
+    assert "refused: " in refused["cause"]
+    assert refused["runbook"] == "docs/runbooks/failed-promotion.md"
+
+
+def test_a_rejected_snapshot_is_told_and_readers_keep_the_one_before(shop):
+    """What is published now has all customers in another segment than the models say."""
+    assert shop.change(EVERYBODY_WAS_ELSEWHERE, day=shop.day)
+    before = shop.seen()
+    shop.grow(1)
+    with pytest.raises(StackError, match="too many customers have moved to another segment"):
+        shop.run(DAILY)
+    rejected = shop.told(notices.SNAPSHOT)
+    assert (rejected["dag_id"], rejected["day"], rejected["task"]) == (DAILY, f"{shop.day}", "publish")
+    assert "too many customers have moved to another segment" in rejected["cause"]
+    assert rejected["runbook"] == "docs/runbooks/rejected-snapshot.md"
+    assert shop.seen() == before
+
+
+def test_data_that_come_no_more_are_told_as_late(shop):
+    shop.day += dt.timedelta(days=20)
+    with pytest.raises(StackError, match=notices.LATE_RULE):
+        shop.run(DAILY)
+    late = shop.told(notices.LATE)
+    assert (late["dag_id"], late["day"], late["task"]) == (DAILY, f"{shop.day}", "validate_raw")
+    assert notices.LATE_RULE in late["cause"]
+    assert late["runbook"] == "docs/runbooks/late-data.md"
