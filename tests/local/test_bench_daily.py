@@ -135,7 +135,8 @@ def test_rows_of_two_engines_are_held_against_each_other(tmp_path):
         "city": ["x", None, "y"],
         "tags": [[1], [], None],
     }
-    files = [str(tmp_path / name) for name in ("left", "right")]
+    files = [str(tmp_path / "day=1" / "left"), str(tmp_path / "right")]  # as a lake's file, and one taken out of it
+    (tmp_path / "day=1").mkdir()
 
     def compared(**changes):
         for file, content in zip(files, (rows, {**rows, **changes}), strict=True):

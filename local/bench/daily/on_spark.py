@@ -67,7 +67,10 @@ def compare(left: str, right: str) -> dict[str, Any]:
 
     with duckdb.connect() as session:
         session.execute("set memory_limit = '3GB'")
-        of = {name: f"read_parquet('{Path(file)}')" for name, file in (("l", left), ("r", right))}
+        of = {
+            name: f"read_parquet('{Path(file)}', hive_partitioning = false)"
+            for name, file in (("l", left), ("r", right))
+        }
         kinds, others = (
             {name: kind for name, kind, *_ in session.execute(f"describe from {of[side]}").fetchall()} for side in "lr"
         )
