@@ -124,8 +124,18 @@ def test_what_a_process_and_all_below_it_use_is_told_together():
     working = subprocess.Popen([sys.executable, "-c", above])
     tree = process._Tree(working.pid)
     working.wait()
+    tree.join()
     assert tree.peak_mib > 200
     assert tree.cpu > 0.3
+
+
+@pytest.mark.parametrize(("pyspark", "java", "told"), [(None, "java", "pyspark"), ("pyspark", None, "a Java")])
+def test_without_spark_or_java_it_is_said_before_hours_of_other_work(monkeypatch, tmp_path, pyspark, java, told):
+    monkeypatch.setattr(command, "Bench", lambda *_: pytest.fail("something was begun"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: pyspark)
+    monkeypatch.setattr("shutil.which", lambda _: java)
+    with pytest.raises(SystemExit, match=told):
+        command.main(["--sizes", "300", "--spark", "--folder", str(tmp_path)])
 
 
 def test_rows_of_two_engines_are_held_against_each_other(tmp_path):

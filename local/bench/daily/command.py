@@ -30,7 +30,7 @@ from typing import Any
 
 import psutil
 
-from local.bench.daily import page, process, shop, work
+from local.bench.daily import on_spark, page, process, shop, work
 from local.stack import Stack
 from local.state import REPOSITORY
 
@@ -127,8 +127,6 @@ class Bench:
         return {"rivals": found}
 
     def _spark(self, size: int) -> dict[str, Any]:
-        from local.bench.daily import on_spark
-
         self._is_current(size)
         self._without_airflow()
         return {"stages": on_spark.run(self.stack, DAY)}
@@ -234,10 +232,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--most-mib", type=float, help="memory at which what people do instead is ended")
     parser.add_argument("--to", type=Path, default=REPOSITORY / "docs", help="folder of benchmarks.md and .json")
     given = parser.parse_args(arguments)
+    parts = [*given.parts, *(part for part in ON_REQUEST if getattr(given, part))]
+    if "spark" in parts:
+        on_spark.check()
     with _folder(given.folder) as home:
         bench = Bench(home, given.days, given.most_mib)
         try:
-            bench.run(sorted(given.sizes), [*given.parts, *(part for part in ON_REQUEST if getattr(given, part))])
+            bench.run(sorted(given.sizes), parts)
         finally:
             bench.stack.down()
         told = {name: bench.measured[name] for name in ("machine", "trained_at", "sizes") if name in bench.measured}

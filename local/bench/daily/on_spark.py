@@ -6,6 +6,8 @@ may know what came late. What they note in the database they note once more, as 
 
 from __future__ import annotations
 
+import datetime as dt
+import importlib.util
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,15 +26,21 @@ MEMORY = "6g"
 SIZES, CORES = (10_000_000, 100_000_000, 1_000_000_000), (2, 64, 512)
 
 
-def run(stack: Stack, day) -> dict[str, Any]:
+def check() -> None:
+    """:raises SystemExit: there is no pyspark or no Java; says how to get it."""
+    if importlib.util.find_spec("pyspark") is None:
+        raise SystemExit("Spark needs pyspark: `pip install -r requirements-spark.txt`")
+    if shutil.which("java") is None:
+        raise SystemExit("Spark needs a Java: `apt-get install default-jre-headless`")
+
+
+def run(stack: Stack, day: dt.date) -> dict[str, Any]:
     """The stages of a day that has been done before, once more on DuckDB and on Spark.
 
     :returns: stage -> `duckdb` and `spark`, what `process.run` tells, of Spark memory and CPU of all its processes; and
         `compared`, see `compare`.
     :raises process.PieceError: a stage failed.
     """
-    if shutil.which("java") is None:
-        raise SystemExit("Spark needs a Java: `apt-get install default-jre-headless`")
     ours, copy = stack.folders.lake, stack.folders.home / "lake-of-spark"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ours, copy)

@@ -60,6 +60,8 @@ def run(
         tree = _Tree(working.pid) if is_tree else None
         peak = _watched(working, most_mib)
         seconds = time.perf_counter() - begun
+        if tree:
+            tree.join()
         told.seek(0)
         lines = told.read().splitlines()
     if peak is not None:
@@ -82,7 +84,12 @@ class _Tree:
     def __init__(self, pid: int) -> None:
         self.peak_mib = 0.0
         self._root, self._spent = psutil.Process(pid), {}
-        threading.Thread(target=self._look, daemon=True).start()
+        self._looking = threading.Thread(target=self._look, daemon=True)
+        self._looking.start()
+
+    def join(self) -> None:
+        """Waits until it has seen that the process has ended; its figures stay as they are then."""
+        self._looking.join()
 
     @property
     def cpu(self) -> float:
