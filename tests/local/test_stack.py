@@ -29,6 +29,13 @@ PARENT = (
 )
 
 
+def _shows_its_arguments(identity: Identity) -> bool:
+    try:
+        return bool(psutil.Process(identity.pid).cmdline())
+    except psutil.Error:  # it has ended already
+        return True
+
+
 @pytest.fixture
 def start(tmp_path):
     """Starts a Python that runs a program; what is left of them is ended with the test."""
@@ -39,6 +46,8 @@ def start(tmp_path):
         command = [sys.executable, "-c", program, *arguments]
         identity = spawn(command, cwd=cwd or tmp_path, log=log, env=dict(os.environ))
         begun.append(identity)
+        # Popen returns as soon as the new program has closed its pipe, which is before Linux shows its arguments.
+        assert wait_until(lambda: _shows_its_arguments(identity), 10)
         if "print" in program:
             assert wait_until(lambda: bool(tail(log)), 10)
         return identity
