@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -110,6 +111,8 @@ def chaos(asked: Asked) -> int:
     home = Path(os.environ.get("FENQUN_CHAOS") or REPOSITORY / ".chaos").resolve()
     if (home / "state.json").exists():
         raise StackError(f"{home} holds another run's stack, or what is left of one: stop it, and remove the folder.")
+    if asked.baseline and list((asked.baseline.parent / "erased").glob("*")):
+        raise StackError(f"{asked.baseline.parent / 'erased'} names persons who would be erased again: move it away.")
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10_000)
     result = Result(seed, asked.has_airflow)
     why_not = kinds_of_faults.can_mount()
@@ -188,6 +191,8 @@ def _prepare(ground: Ground, runner: Runner | StageRunner, first) -> Path:
 
 
 def _go_back(ground: Ground, baseline: Path) -> None:
+    # A restore erases again who was erased after the backup, for ever; here nobody has been, as the run begins anew
+    shutil.rmtree(ground.stack.folders.erased, ignore_errors=True)
     restore(ground.stack, str(baseline), force=True, say=lambda line: None)
 
 

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from local.chaos import faults, report, told
+from local.chaos import command, faults, report, told
 from local.chaos.command import _plan
 from local.chaos.faults import Fault, Ground, Outcome
 from local.chaos.programme import DAILY, Step
 from local.chaos.readers import Readers
+from local.errors import StackError
 from local.processes import spawn
 from local.stack import Addresses, Stack
 from segmentation import compaction, publish, warehouse
@@ -270,6 +271,23 @@ def test_faults_are_drawn_by_the_seed_and_meet_every_kind_and_task():
     }
     places = [[list(usual).index(fault.task) for fault in plan] for plan in plans]
     assert places == [sorted(each) for each in places]
+
+
+def test_whom_the_reference_erased_is_there_again_in_the_next_pass(ground, tmp_path, monkeypatch):
+    ground.stack.folders.erased.mkdir(parents=True)
+    (ground.stack.folders.erased / "somebody.json").write_text("{}")
+    ledgers = []
+    monkeypatch.setattr(command, "restore", lambda stack, *_, **__: ledgers.append(stack.folders.erased.exists()))
+    command._go_back(ground, tmp_path / "baseline")
+    assert ledgers == [False]
+
+
+def test_a_baseline_beside_which_persons_were_erased_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("FENQUN_CHAOS", str(tmp_path / "home"))
+    (tmp_path / "backups" / "erased").mkdir(parents=True)
+    (tmp_path / "backups" / "erased" / "somebody.json").write_text("{}")
+    with pytest.raises(StackError, match="persons who would be erased again"):
+        command.chaos(command.Asked(1, baseline=tmp_path / "backups" / "20260101T000000Z"))
 
 
 def test_the_page_counts_what_was_not_recovered_from():
