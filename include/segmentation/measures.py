@@ -163,7 +163,7 @@ def stability(now: Mapping[str, int], before: Mapping[str, int]) -> float:
     >>> round(stability({"a": 50, "b": 50}, {"a": 90, "b": 10}), 2)
     0.87
     """
-    bins = set(now) | set(before)
+    bins = sorted(set(now) | set(before))  # in order, so that the last digit is the same each time
     total_now, total_before = (sum(side.values()) + len(bins) / 2 for side in (now, before))
     index = 0.0
     for each in bins:

@@ -6,7 +6,7 @@
 | `scheduler` | kill -9 of Airflow's scheduler | `make up` |
 | `postgres` | kill -9 of the postmaster: every database, Airflow's and MLflow's too | `make up` |
 | `mlflow` | kill -9 of MLflow and its workers | `make up` |
-| `connections` | `pg_terminate_backend` of every session but the readers' | nothing: they connect anew |
+| `connections` | `pg_terminate_backend` of every session but the readers' | they connect anew, or `make up` |
 | `disk` | the disk under database, lake, artifacts and logs is filled to the last byte | it is emptied, `make up` |
 | `artifacts` | MLflow's artifact store answers each read and write with an error | it comes back |
 | `lake` | so does the lake | it comes back |
@@ -96,6 +96,15 @@ class Ground:
                 if number == UP_TRIES:
                     raise StackError(f"`make up` does not bring the stack back: {error}") from error
                 time.sleep(2)
+
+    def watch_over(self) -> None:
+        """Brings back what has ended by itself, as a supervisor does: a scheduler ends some time after its sessions
+        were cut off, when it next needs one of them."""
+        state = State.load(self.stack.folders.state)
+        ended = sorted(state.components.keys() - state.alive().keys())
+        if ended:
+            self.log(f"      {', '.join(ended)} ended; `make up`")
+            self.up()
 
     def inject(self, fault: Fault, pid: int | None) -> str:
         """Does it, waits, and brings back what it took away; returns what was hit: nothing where the task is over."""

@@ -143,6 +143,7 @@ class Runner:
         injected: list[tuple[Outcome, float]] = []
         seen: dict[str, float] = {}
         while time.monotonic() - begun < FOLLOWED_SECONDS:
+            self.ground.watch_over()
             look = self._look_for_sure(run)
             now = time.monotonic()
             due = None

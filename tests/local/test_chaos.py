@@ -19,6 +19,7 @@ from local.chaos.readers import Readers
 from local.errors import StackError
 from local.processes import spawn
 from local.stack import Addresses, Stack
+from local.state import Running, State
 from segmentation import compaction, publish, warehouse
 from segmentation.settings import Stores
 from tests.segmentation.test_publish import write_scores
@@ -240,6 +241,19 @@ def test_a_task_is_killed_and_nobody_elses_process(ground, tmp_path):
 
 
 @pytest.mark.skipif(faults.can_mount() is not None, reason=f"no small disk: {faults.can_mount()}")
+def test_what_ends_by_itself_later_on_is_brought_back(ground, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(Stack, "up", lambda self, say: begun.append(self))
+    scheduler = spawn(["sleep", "60"], cwd=tmp_path, log=tmp_path / "log", env={"PATH": "/usr/bin:/bin"})
+    State(components={"scheduler": Running(scheduler.pid, scheduler.born, "")}).save(ground.stack.folders.state)
+    ground.watch_over()
+    assert begun == []
+    psutil.Process(scheduler.pid).kill()
+    wait_for(lambda: not scheduler.is_alive())
+    ground.watch_over()
+    assert begun == [ground.stack]
+
+
 def test_a_full_disk_takes_no_byte_more(ground, tmp_path, monkeypatch):
     monkeypatch.setattr(faults, "DISK_BYTES", 4 * 1024**2)
     with faults.small_disk(ground.stack.folders.home):

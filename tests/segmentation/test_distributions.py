@@ -1,5 +1,9 @@
 """Bins and the stability index on numbers one can check by hand, and on samples of one population."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,6 +22,22 @@ def compared(now, before):
     bins = distributions.Bins.of(before, CONFIG)
     counts, usual = bins.counts(now), bins.counts(before)
     return measures.stability(counts, usual), distributions.threshold(counts, usual, CONFIG)
+
+
+def test_the_index_is_the_same_to_the_last_digit_in_every_process():
+    """Texts have another hash in each process, and sets of them another order."""
+    program = (
+        "from segmentation import measures; "
+        "print(repr(measures.stability({f'x{n}': n * n for n in range(40)}, {f'x{n}': 3 * n + 1 for n in range(40)})))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": "include"},
+        ).stdout
+        for seed in range(4)
+    }  # fmt: skip
+    assert len(told) == 1
 
 
 def test_numbers_fall_into_ten_equal_bins_and_the_missing_into_their_own():
