@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ def test_the_index_is_the_same_to_the_last_digit_in_every_process():
     told = {
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": "include"},
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(Path(measures.__file__).parents[1])},
         ).stdout
         for seed in range(4)
     }  # fmt: skip
