@@ -102,7 +102,7 @@ def _changed(registry: Registry, day: dt.date, results: Results, learnt: Learnt)
         champion, metadata = registry.load(registry.resolve(tables.UPLIFT_MODEL, day))
     except NoModelError:
         return {}
-    if set(metadata["columns"]) - set(results.known.columns):
+    if set(metadata["columns"]) - set(results.known.columns) or not strategy_uplift.is_readable(champion):
         return {}
     now = _chosen(champion, metadata, results)
     return {"changed_share_strategy": float(np.mean(now != _chosen(learnt.model, None, results)))}
@@ -122,16 +122,15 @@ def _chosen(model: StrategyUplift, metadata: dict[str, Any] | None, results: Res
 
 def _table(results: Results, learnt: Learnt, left_out: dict[str, str]) -> str:
     """What was learnt of each strategy, and what was left out, in Markdown."""
-    lines = ["| strategy | contacted | held out | adds on average, cost taken off | by customer | chosen for |",
-             "|---|---:|---:|---|---|---:|"]  # fmt: skip
+    lines = ["| strategy | contacted | held out | adds on average, cost taken off | differs by | chosen for |",
+             "|---|---:|---:|---|---:|---:|"]  # fmt: skip
     for place, name in enumerate(results.strategies):
         here = results.strategy == place
         value = strategy_uplift.clustered(learnt.pseudo[here], results.customer[here])
-        shape = learnt.model.shapes_[place].shape
         contacted = int((here & results.is_treated).sum())
         lines.append(
             f"| {name} | {contacted:,} | {int(here.sum()) - contacted:,} | {value.mean:+.4f} ({value.low:+.4f} to "
-            f"{value.high:+.4f}) | {shape} | {learnt.chosen[name]:.1%} |"
+            f"{value.high:+.4f}) | {learnt.effects[here, place].std():.4f} | {learnt.chosen[name]:.1%} |"
         )
     lines += ["", "| policy | worth per customer and contact | from | to |", "|---|---:|---:|---:|"]
     for told, value in (

@@ -31,6 +31,7 @@ TRUSTED_TYPES = [
     "segmentation.baselines.LimitedAmount",
     "segmentation.baselines.Quintiles",
     "segmentation.clusterings.SampledClusters",
+    "segmentation.effect_regression.EffectRegression",
     "segmentation.effect_shapes.EffectShape",
     "segmentation.ensembles.AmountEnsemble",
     "segmentation.ensembles.ProbabilityEnsemble",

@@ -137,6 +137,7 @@ def _of_campaign(
         {
             "customer_id": customers["customer_id"].to_numpy(), "chosen_on": planned.chosen_on,
             "strategy_id": campaign.strategy_id, "is_treated": is_treated, "treated": treated,
+            "period": f"{campaign.starts_at:%F %T}/{campaign.ends_at:%F %T}",
             "outcome": margins.to_numpy(float), "cost": campaign.cost_per_contact,
         }
     ), ""  # fmt: skip
@@ -169,7 +170,7 @@ def _results(rows: pd.DataFrame, features: Sequence[str]) -> Results:
         preparation.inputs(rows, columns(rows, features)),
         rows["customer_id"].to_numpy(), names,
         rows["strategy_id"].map({name: place for place, name in enumerate(names)}).to_numpy(),
-        rows["is_treated"].to_numpy(bool), rows["treated"].to_numpy(float),
+        rows["is_treated"].to_numpy(bool), rows["treated"].to_numpy(float), rows["period"].to_numpy(str),
         np.where(is_chosen, rows["chance"].astype(float), np.nan), open_to,
         rows["outcome"].to_numpy(float), np.array([costs[name] for name in names], float),
     )  # fmt: skip

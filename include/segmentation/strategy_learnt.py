@@ -26,7 +26,7 @@ from segmentation import engine, lake, model_cache, preparation, settings, table
 from segmentation.registry import NoModelError, Registry, Version
 from segmentation.settings import Stores
 from segmentation.strategy_file import Planned
-from segmentation.strategy_uplift import StrategyUplift
+from segmentation.strategy_uplift import StrategyUplift, is_readable
 
 LEARNT, EXPLORED, ASSUMED = "learnt", "explored", "assumed"
 _ANSWERS = "uplift"  # where the versions of this model that MLflow has named are remembered
@@ -64,6 +64,8 @@ def champion(day: dt.date, stores: Stores) -> tuple[Champion | None, str]:
         return None, "nothing has been learnt from campaigns yet"
     version = versions[tables.UPLIFT_MODEL]
     model, metadata = model_cache.load(registry, version, stores.lake)
+    if not is_readable(model):
+        return None, f"version {version.version} is of an earlier release: learn_policy_weekly makes a new one"
     missing = sorted(set(metadata["columns"]) - set(lake.columns(stores.lake, tables.CUSTOMER_FEATURES, day)))
     if missing:
         named = ", ".join(missing[:3])

@@ -2,14 +2,13 @@
 What each strategy changes for each customer, learnt from randomised results of many campaigns; and what a policy is
 worth that goes by it.
 
-Each result is of one contact: a customer was drawn for a strategy, and held out of it by a chance that is known. So the
-effect of a strategy is learnt from its own results (`effect_shapes`: a DR-learner in one step). It is taken to be alike
-for all, unless another shape foretells held-out results better, by more than one standard error (Breiman, Friedman,
-Olshen and Stone 1984, "Classification and Regression Trees", section 3.4.3). No customer is on both sides of a fold.
+Each result is of one contact: a customer was drawn for a strategy, and held out of it by a chance that is known. The
+effects are learnt from all of them together (`effect_regression`).
 
 **What a policy is worth** is told by the doubly robust off-policy value (Dudik, Langford and Li 2011, ICML): the effect
 of the strategy that the policy chooses, as foreseen by models that have not seen the customer, put right by what
-happened where the policy would have drawn the same, divided by the chance of that draw. It is told against nobody, and
+happened where the policy would have drawn the same, divided by the chance of that draw. So it holds whatever the
+regression takes for granted. No customer is on both sides of a fold. It is told against nobody, and
 against everybody the best single offer, which is chosen without the fold that it is judged on. Whoever may not get a
 strategy gets none. Intervals are 95%, and count each customer once, however many contacts there were.
 """
@@ -22,14 +21,16 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
-from segmentation import effect_shapes, foresight
-from segmentation.effect_shapes import ALIKE, SHAPES, EffectShape, Told
+from segmentation import foresight
+from segmentation.effect_regression import HELD_OUT, EffectRegression, Told
 from segmentation.foresight import Foresight
 from segmentation.policy_value import Value
 from segmentation.preparation import Encoder
 
 LEAST = 50  # contacts in each arm of a strategy, below which it is not learnt
 FOLDS, _INNER = 5, 3
+_TURNS = 2  # of foreseeing what customers bring anyway, and of learning the effects beyond it
+_LEAST_SHARE = 0.2  # of what was foreseen, that a contact is taken to leave at least
 NOBODY = -1
 _LEAST_CHANCE = 0.01  # of a draw that a value is told from: no contact counts for more than a hundred
 
@@ -48,6 +49,8 @@ class Results:
     :param strategy: place in `strategies`, shape (n,).
     :param is_treated: booleans, shape (n,): contacted, not held out.
     :param treated: the chance of that, shape (n,).
+    :param period: any values, shape (n,): alike where contacts may be held against each other, as they were made at the
+        same time and observed as long.
     :param drawn: the chance that the customer was drawn for the strategy, shape (n,); NaN where it was not kept.
     :param open_to: which strategies the customer might have got, booleans, shape (n, S).
     :param outcome: the margin, what the contact cost not taken off, shape (n,).
@@ -60,6 +63,7 @@ class Results:
     strategy: np.ndarray
     is_treated: np.ndarray
     treated: np.ndarray
+    period: np.ndarray
     drawn: np.ndarray
     open_to: np.ndarray
     outcome: np.ndarray
@@ -72,7 +76,7 @@ class Results:
         """Some of the rows, by booleans."""
         return Results(
             self.known[rows], self.customer[rows], self.strategies, self.strategy[rows], self.is_treated[rows],
-            self.treated[rows], self.drawn[rows], self.open_to[rows], self.outcome[rows], self.costs,
+            self.treated[rows], self.period[rows], self.drawn[rows], self.open_to[rows], self.outcome[rows], self.costs,
         )  # fmt: skip
 
     def of(self, places: Sequence[int]) -> "Results":
@@ -83,7 +87,7 @@ class Results:
         kept = self.part(rows)
         return Results(
             kept.known, kept.customer, tuple(self.strategies[place] for place in places), number[kept.strategy],
-            kept.is_treated, kept.treated, kept.drawn, kept.open_to[:, list(places)], kept.outcome,
+            kept.is_treated, kept.treated, kept.period, kept.drawn, kept.open_to[:, list(places)], kept.outcome,
             self.costs[list(places)],
         )  # fmt: skip
 
@@ -103,7 +107,7 @@ class StrategyUplift(BaseEstimator):
 
     Whoever lies beyond what was learnt from counts as its extreme: of what did not vary there nothing is known.
 
-    After `fit`: `strategies_`, and in their order `shapes_`; `foresight_` and `encoder_`.
+    After `fit`: `strategies_`; `effects_`, of them in this order; `foresight_` and `encoder_`.
     """
 
     def __init__(self, kind: str = foresight.RIDGE, seed: int = 0) -> None:
@@ -117,35 +121,35 @@ class StrategyUplift(BaseEstimator):
         :param encoder: of rows that these are some of, as of `foresight.encoder_of`; None: of these.
         """
         self.strategies_ = list(results.strategies)
-        folds = foresight.folds_of(results.customer, _INNER, self.seed)
         self.encoder_ = encoder or foresight.encoder_of(results.known)
-        known, outcome = results.known, results.outcome
-        foreseen = foresight.crossed(self.kind, known, outcome, folds, self.seed, self.encoder_)
-        self.foresight_ = Foresight(self.kind, self.seed).fit(known, outcome, self.encoder_)
-        brings = np.log1p(np.maximum(foreseen, 0))
-        self.centre_, self.unit_ = float(brings.mean()), max(float(brings.std()), 1e-12)
-        self.bounds_ = None
-        encoded = self._encoded(results.known, foreseen)
-        self.bounds_ = np.stack([encoded.min(axis=0), encoded.max(axis=0)])
-        pseudo = effect_shapes.pseudo_outcomes(results.outcome, foreseen, results.is_treated, results.treated)
-        size = effect_shapes.usual_size(pseudo, foreseen)
-        self.shapes_ = []
-        for place in range(len(results.strategies)):
-            here = results.strategy == place
-            rows = (encoded[here], foreseen[here], pseudo[here], size[here])
-            self.shapes_.append(EffectShape(_shape(rows, [held[here] for held in folds])).fit(*rows))
+        folds = foresight.folds_of(results.customer, _INNER, self.seed)
+        arm = np.where(results.is_treated, results.strategy, HELD_OUT)
+        anyway = results.outcome
+        for _ in range(_TURNS):
+            foreseen = foresight.crossed(self.kind, results.known, anyway, folds, self.seed, self.encoder_)
+            encoded = self._encoder_of_foreseen(results.known, foreseen)
+            self.effects_ = EffectRegression(len(results.strategies), self.seed)
+            self.effects_.fit(encoded, foreseen, results.outcome, arm, results.period)
+            last, anyway = anyway, _anyway(results, foreseen, self.effects_.predict(encoded, foreseen).mean)
+        self.foresight_ = Foresight(self.kind, self.seed).fit(results.known, last, self.encoder_)
         return self
 
     def tell(self, known: pd.DataFrame) -> Told:
         """Mean and standard deviation of each effect, shape (n, S) each."""
         foreseen = self.foresight_.predict(known)
-        encoded = self._encoded(known, foreseen)
-        told = [shape.predict(encoded, foreseen) for shape in self.shapes_]
-        return Told(np.column_stack([each.mean for each in told]), np.column_stack([each.spread for each in told]))
+        return self.effects_.predict(self._encoded(known, foreseen), foreseen)
 
     def predict(self, known: pd.DataFrame) -> np.ndarray:
         """The mean effects, shape (n, S)."""
         return self.tell(known).mean
+
+    def _encoder_of_foreseen(self, known: pd.DataFrame, foreseen: np.ndarray) -> np.ndarray:
+        """Learns how what is foreseen stands beside the encoder's columns, and their bounds; returns all of them."""
+        brings = np.log1p(np.maximum(foreseen, 0))
+        self.centre_, self.unit_, self.bounds_ = float(brings.mean()), max(float(brings.std()), 1e-12), None
+        encoded = self._encoded(known, foreseen)
+        self.bounds_ = np.stack([encoded.min(axis=0), encoded.max(axis=0)])
+        return encoded
 
     def _encoded(self, known: pd.DataFrame, foreseen: np.ndarray) -> np.ndarray:
         brings = (np.log1p(np.maximum(foreseen, 0)) - self.centre_) / self.unit_
@@ -199,7 +203,7 @@ def learn(results: Results, seed: int = 0) -> Learnt:
         model = StrategyUplift(kind, seed).fit(rest, encoder)
         foreseen = model.foresight_.predict(ours.known)
         effects[held] = model.predict(ours.known) - results.costs
-        pseudo[held] = effect_shapes.pseudo_outcomes(ours.outcome, foreseen, ours.is_treated, ours.treated)
+        pseudo[held] = pseudo_outcomes(ours.outcome, foreseen, ours.is_treated, ours.treated)
         control[held] = foreseen + ~ours.is_treated / (1 - ours.treated) * (ours.outcome - foreseen)
         drawn[held] = _drawn(model, rest, ours)
         best = _best_single(rest, model)
@@ -216,11 +220,30 @@ def learn(results: Results, seed: int = 0) -> Learnt:
     )  # fmt: skip
 
 
+def is_readable(model: StrategyUplift) -> bool:
+    """Whether a model that was read from the registry is of this release, and can tell effects."""
+    return hasattr(model, "effects_")
+
+
 def greatest(effects: np.ndarray, open_to: np.ndarray) -> np.ndarray:
     """The strategy of the greatest effect above 0 of those that a customer may get, shape (n,); -1: none."""
     free = np.where(open_to, effects, -np.inf)
     best = free.argmax(axis=1)
     return np.where(free.max(axis=1) > 0, best, NOBODY)
+
+
+def pseudo_outcomes(
+    outcome: np.ndarray, foreseen: np.ndarray, is_treated: np.ndarray, chance: np.ndarray
+) -> np.ndarray:
+    """What each row says of the effect on its customer, shape (n,): a value whose mean, given what is known, is that.
+
+    The outcome less what was foreseen of it, times (treated - chance) / (chance (1 - chance)): Nie and Wager 2021,
+    "Quasi-oracle estimation of heterogeneous treatment effects", Biometrika 108; Kennedy 2023.
+
+    :param foreseen: by models that have not seen the customer.
+    :param chance: of being treated, between 0 and 1, shape (n,).
+    """
+    return (outcome - foreseen) * (is_treated - chance) / (chance * (1 - chance))
 
 
 def clustered(values: np.ndarray, customers: np.ndarray) -> Value:
@@ -241,23 +264,12 @@ def _kind(results: Results, seed: int, encoder: Encoder) -> str:
     return min(errors, key=lambda kind: errors[kind])
 
 
-def _shape(rows: tuple[np.ndarray, ...], folds: Sequence[np.ndarray]) -> str:
-    """The shape to go by: the one with the smallest squared error on held-out rows, each by its usual size, if it is
-    smaller than that of `alike` by more than its standard error."""
-    encoded, foreseen, pseudo, size = rows
-    if any(held.all() for held in folds):
-        return ALIKE
-    errors = {}
-    for shape in SHAPES:
-        told = np.zeros(len(pseudo))
-        for held in folds:
-            if held.any():
-                made = EffectShape(shape).fit(encoded[~held], foreseen[~held], pseudo[~held], size[~held])
-                told[held] = made.predict(encoded[held], foreseen[held]).mean
-        errors[shape] = ((pseudo - told) / size) ** 2
-    best = min(errors, key=lambda shape: errors[shape].mean())
-    gain = errors[ALIKE] - errors[best]
-    return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else ALIKE
+def _anyway(results: Results, foreseen: np.ndarray, effects: np.ndarray) -> np.ndarray:
+    """What customers would have brought without the contact, shape (n,): the share that the effect has of what was to
+    be expected with it is taken off. So nothing stays nothing, and nothing falls below."""
+    own = np.where(results.is_treated, effects[np.arange(len(results)), results.strategy], 0.0)
+    brings = np.maximum(foreseen, 1e-12)
+    return results.outcome * brings / np.maximum(brings + own, _LEAST_SHARE * brings)
 
 
 def _drawn(model: StrategyUplift, rest: Results, ours: Results) -> np.ndarray:

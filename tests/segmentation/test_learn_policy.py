@@ -22,7 +22,9 @@ from segmentation import (
     validate,
     warehouse,
 )
+from segmentation.effect_shapes import EffectShape
 from segmentation.registry import Registry
+from segmentation.strategy_uplift import StrategyUplift
 from tests import frames
 from tests.segmentation.test_strategy_file import GOOD
 
@@ -179,9 +181,30 @@ def test_chances_that_were_kept_are_learnt_from(shop, tmp_path):
     assert found.open_to[coupon].mean(axis=0).tolist() == [1.0, 0.5]
     assert found.open_to[~coupon].all()
     assert found.treated == pytest.approx(np.full(480, 2 / 3))
+    # what began on different days is not held against each other
+    assert set(found.period[coupon]) == {"2026-01-05 09:00:00/2026-01-25 00:00:00"}
+    assert set(found.period[~coupon]) == {"2026-01-07 09:00:00/2026-01-25 00:00:00"}
     assert "gender" not in found.known
     assert "age_years" not in found.known
     assert found.outcome.max() == pytest.approx(18)
+
+
+def test_a_champion_of_an_earlier_release_is_told_apart_and_replaced(shop, tmp_path):
+    features.build_features(DAY, shop)
+    features.build_contact_features(DAY, shop)
+    registry = Registry(shop.registry, shop.marketing)
+    earlier = StrategyUplift()
+    earlier.strategies_, earlier.shapes_ = ["coupon", "news"], [EffectShape(), EffectShape()]
+    known = randomised.collect(DAY, shop)[0].known
+    with registry.training(tables.UPLIFT_MODEL, FIRST) as run:
+        metadata = {"columns": list(known.columns), "strategies": earlier.strategies_, "costs": {}}
+        version = run.register(tables.UPLIFT_MODEL, earlier, known.head(), np.zeros((5, 2)), metadata)
+    registry.promote(tables.UPLIFT_MODEL, version, "as it was then")
+    told, rows = chosen(shop, tmp_path)
+    because = "version 1 is of an earlier release: learn_policy_weekly makes a new one"
+    assert (told["model"], told["assumed_because"]) == (None, because)
+    assert {row["basis"] for row in rows.values()} == {"assumed"}
+    assert "changed_share_strategy" not in learn_policy.learn_strategies(DAY, shop)["metrics"]
 
 
 def test_what_cannot_be_learnt_from_is_said_and_changes_nothing(shop):
