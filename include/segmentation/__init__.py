@@ -58,8 +58,8 @@ writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions`
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
 was held out), `campaign_results` (their table), `campaign_pages`; `campaign_customers` (who was drawn, and what they
 did). What is learnt from them: `randomised` (which results count), `strategy_uplift` (effects by customer, and what a
-policy is worth; `foresight`, `effect_regression`, `arm_regression`), `policy_value`, `policy_pictures`; of one campaign, in notebooks:
-`uplift`.
+policy is worth; `foresight`, `effect_regression`, `arm_regression`), `policy_value`, `policy_pictures`; of one
+campaign, in notebooks: `uplift`.
 What is told of a run, and what is kept of how it went: `notices`, `causes`, `task_runs`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """
