@@ -127,9 +127,12 @@ class StrategyUplift(BaseEstimator):
         anyway = results.outcome
         for _ in range(_TURNS):
             foreseen = foresight.crossed(self.kind, results.known, anyway, folds, self.seed, self.encoder_)
+            squares = (anyway - foreseen) ** 2
+            errors = foresight.crossed(self.kind, results.known, squares, folds, self.seed, self.encoder_)
+            errors = np.sqrt(np.maximum(errors, 0))
             encoded = self._encoder_of_foreseen(results.known, foreseen)
             self.effects_ = EffectRegression(len(results.strategies), self.seed)
-            self.effects_.fit(encoded, foreseen, results.outcome, arm, results.period)
+            self.effects_.fit(encoded, foreseen, errors, results.outcome, arm, results.period)
             last, anyway = anyway, _anyway(results, foreseen, self.effects_.predict(encoded, foreseen).mean)
         self.foresight_ = Foresight(self.kind, self.seed).fit(results.known, last, self.encoder_)
         return self

@@ -24,7 +24,7 @@ def trial(seed: int, rows: int, share=lambda x: 0 * x[:, 0], amount=lambda x: 0 
 
 def told_of(made):
     encoded, foreseen, outcome, arm, period, _ = made
-    return EffectRegression(2).fit(encoded, foreseen, outcome, arm, period).predict(encoded, foreseen)
+    return EffectRegression(2).fit(encoded, foreseen, foreseen, outcome, arm, period).predict(encoded, foreseen)
 
 
 def share(encoded):
@@ -64,7 +64,7 @@ def test_strategies_of_one_week_are_held_against_each_other():
     rng = np.random.default_rng(3)
     own = np.where(arm == HELD_OUT, rng.integers(0, 2, 8000), arm)
     together, apart = (
-        EffectRegression(2).fit(encoded, foreseen, outcome, arm, each) for each in (period, 2 * period + own)
+        EffectRegression(2).fit(encoded, foreseen, foreseen, outcome, arm, each) for each in (period, 2 * period + own)
     )
     unsure = [np.sqrt(model.covariances_[:, 0, 0]) for model in (together, apart)]  # of the mean share
     assert (unsure[0] < 0.95 * unsure[1]).all()
@@ -92,17 +92,32 @@ def test_where_customers_are_alike_they_hardly_differ():
 
 def test_few_rows_have_no_groups_and_nothing_at_all_is_no_error():
     zeros = np.zeros(120)
-    model = EffectRegression(2).fit(np.zeros((120, 3)), zeros, zeros, np.arange(120) % 3 - 1, zeros)
+    model = EffectRegression(2).fit(np.zeros((120, 3)), zeros, zeros, zeros, np.arange(120) % 3 - 1, zeros)
     assert model.groups_ == []
     told = model.predict(np.zeros((2, 3)), np.zeros(2))
     assert told.mean == pytest.approx(np.zeros((2, 2)), abs=1e-9)
     assert np.isfinite(told.spread).all()
-    assert [each.n_clusters for each in EffectRegression(2).fit(*trial(4, 1000)[:-1]).groups_] == [12]
+    encoded, foreseen, *rest, _ = trial(4, 1000)
+    assert [each.n_clusters for each in EffectRegression(2).fit(encoded, foreseen, foreseen, *rest).groups_] == [12]
 
 
-def test_the_usual_size_grows_with_what_is_foreseen():
+def test_the_usual_size_grows_with_what_is_foreseen_and_with_the_errors_that_are():
     rng = np.random.default_rng(5)
-    foreseen = np.exp(rng.normal(size=5000))
-    size = effect_regression.usual_size(foreseen * rng.normal(size=5000), foreseen)
+    foreseen, seldom = np.exp(rng.normal(size=(2, 5000)))
+    size = effect_regression.usual_size(foreseen * rng.normal(size=5000), foreseen, np.ones(5000))
     assert size[foreseen > 2].mean() > 2 * size[foreseen < 0.5].mean()
     assert (size > 0).all()
+    size = effect_regression.usual_size(seldom * rng.normal(size=5000), foreseen, seldom)
+    assert np.corrcoef(size, seldom)[0, 1] > 0.95
+
+
+def test_whose_errors_are_large_counts_less():
+    """Half of the customers buy seldom and much at once: their noise would drown what the others tell."""
+    encoded, foreseen, outcome, arm, period, effect = trial(7, 6000, share=share)
+    is_seldom = np.arange(6000) % 2 == 0
+    outcome = outcome + 8 * foreseen * is_seldom * np.random.default_rng(8).normal(size=6000)
+    known, unknown = (
+        EffectRegression(2).fit(encoded, foreseen, errors, outcome, arm, period).predict(encoded, foreseen).mean[:, 0]
+        for errors in (foreseen * np.where(is_seldom, 8, 0.5), foreseen)
+    )
+    assert np.mean((known - effect) ** 2) < 0.25 * np.mean((unknown - effect) ** 2)
