@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from local.stack import Addresses
 from segmentation import lake as lakes
 from segmentation import tables, warehouse
-from segmentation.registry import Registry
+from segmentation.registry import Registry, Version
 
 Rows = list[tuple]
 Told = Mapping[str, Rows]
@@ -106,7 +106,7 @@ def tell(addresses: Addresses, lake: str, days: Sequence[dt.date] = ()) -> dict[
     """
     registry = Registry(addresses.mlflow)
     with warehouse.connect(addresses.warehouse) as connection:
-        known = registered(connection, registry)
+        known = registered(registry)
         found = {"published table": _segments(connection, known), "registry": known.rows}
         for name, (relation, query) in _QUERIES.items():
             there = warehouse.fetch(connection, "select to_regclass(:name) is not null", {"name": relation})[0][0]
@@ -220,29 +220,38 @@ class Registered:
     rows: Rows
 
 
-def registered(connection, registry: Registry) -> Registered:
-    """Every version that counts, with its tags and the digest of its files; and which of them has which alias."""
-    there = warehouse.fetch(connection, "select to_regclass('ops.model_digests') is not null")[0][0]
-    digests = (
-        {
-            (model, version): sha256
-            for model, version, sha256 in warehouse.fetch(
-                connection, "select model, version, sha256 from ops.model_digests order by noted_at"
-            )
-        }
-        if there
-        else {}
-    )
+def registered(registry: Registry) -> Registered:
+    """The version of each training day, with its tags, what was measured of it, and which alias it has.
+
+    A task of a training that has ended well and is cleared trains again: another version, the same to the last digit of
+    what was measured. Both count as one, and what was the champion before them as the previous one. By their files they
+    could not be told to be the same: these hold run and time.
+    """
     names, rows = {}, []
     for model in (tables.SEGMENTS_MODEL, *tables.TARGETS, tables.UPLIFT_MODEL):
-        aliases = {"champion": registry.champion(model), "previous": registry.previous(model)}
-        for version in registry.versions(model):
-            digest = (digests.get((model, version.version)) or "unknown")[:12]
+        known: dict[tuple[str, str], dict[str, str]] = {}
+        for version in sorted(registry.versions(model), key=lambda each: int(each.version)):
+            digest = _measured(registry, version)
             names[(model, version.version)] = f"{version.training_day} {digest}"
-            held = sorted(alias for alias, each in aliases.items() if each and each.version == version.version)
             tags = {key: value for key, value in version.tags.items() if key not in ("rolled_back", "promotion")}
-            rows.append((model, f"{version.training_day}", digest, tuple(held), json.dumps(tags, sort_keys=True)))
+            known[(f"{version.training_day}", digest)] = tags
+        champion, previous = (
+            each and (f"{each.training_day}", _measured(registry, each))
+            for each in (registry.champion(model), registry.previous(model))
+        )
+        if previous and previous == champion:
+            before = [each for each, tags in known.items() if each < champion and tags.get("promoted") == "true"]
+            previous = max(before, default=None)
+        for each, tags in known.items():
+            held = tuple(name for name, of in (("champion", champion), ("previous", previous)) if of == each)
+            rows.append((model, *each, held, json.dumps(tags, sort_keys=True)))
     return Registered(names, sorted(rows))
+
+
+def _measured(registry: Registry, version: Version) -> str:
+    """The first 12 digits of the SHA-256 of the numbers of a version's training, times of doing left out."""
+    numbers = {name: value for name, value in registry.metrics(version).items() if not name.endswith("seconds")}
+    return checksum(sorted(numbers.items()))
 
 
 def _segments(connection, known: Registered) -> Rows:

@@ -8,8 +8,11 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from local.chaos import command, faults, report, told
 from local.chaos.command import _plan
@@ -21,6 +24,7 @@ from local.processes import spawn
 from local.stack import Addresses, Stack
 from local.state import Running, State
 from segmentation import compaction, publish, warehouse
+from segmentation.registry import Registry
 from segmentation.settings import Stores
 from tests.segmentation.test_publish import write_scores
 
@@ -266,6 +270,28 @@ def test_a_full_disk_takes_no_byte_more(ground, tmp_path, monkeypatch):
         fault.join()
         (ground.stack.folders.home / "two").write_bytes(b"x" * 8192)
     assert not (ground.stack.folders.home / "two").exists()
+
+
+def test_a_training_that_was_run_again_counts_once_and_another_model_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    def trained(day, auc):
+        with registry.training("churn_90d", day) as run:
+            run.metrics({"auc": auc, "training_seconds": auc * len(registry.versions("churn_90d"))})
+            columns = pd.DataFrame({"x": [0.0, 1.0]})
+            estimator = LogisticRegression().fit(columns, [0, 1])
+            version = run.register("churn_90d", estimator, columns, np.array([0.0, 1.0]), {})
+        registry.promote("churn_90d", version, "")
+        return told.registered(registry)
+
+    trained(DAYS[0], 0.7)
+    once = trained(DAYS[1], 0.8)
+    assert [row[3] for row in once.rows] == [("previous",), ("champion",)]
+    again = trained(DAYS[1], 0.8)
+    assert again.rows == once.rows
+    assert again.names["churn_90d", "3"] == again.names["churn_90d", "2"]
+    assert trained(DAYS[1], 0.8 + 1e-12).rows != once.rows
 
 
 def test_faults_are_drawn_by_the_seed_and_meet_every_kind_and_task():
