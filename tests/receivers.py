@@ -1,5 +1,6 @@
-"""Servers on loopback that keep what they are sent: mail, HTTP posts, datagrams."""
+"""Servers on loopback that keep what they are sent: mail, HTTP posts, metrics, datagrams."""
 
+import gzip
 import json
 import socket
 import threading
@@ -9,6 +10,7 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aiosmtpd.controller import Controller
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from local.processes import free_port
 
@@ -68,6 +70,42 @@ def web(status=200, delay_seconds=0):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port, received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def collector():
+    """What an OpenTelemetry collector takes over HTTP; yields its address and the metrics, as `(name, attributes)`."""
+    received = Received()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            if self.path == "/v1/metrics":
+                told = ExportMetricsServiceRequest.FromString(body)
+                scopes = [scope for resource in told.resource_metrics for scope in resource.scope_metrics]
+                for metric in (metric for scope in scopes for metric in scope.metrics):
+                    points = getattr(metric, metric.WhichOneof("data")).data_points
+                    received.extend(
+                        (metric.name, {each.key: each.value.string_value for each in point.attributes})
+                        for point in points
+                    )
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", received
     finally:
         server.shutdown()
         server.server_close()

@@ -52,6 +52,8 @@ class Readers:
         self._threads: list[threading.Thread] = []
         self._outages: list[list[float]] = []
         self._seen: dict[int, tuple] = {}
+        self._leaving, self._left = 0, set[int]()
+        self._customers: list[str] = []
         self._password = secrets.token_urlsafe(16)
 
     def start(self, customers: Sequence[str]) -> None:
@@ -69,6 +71,7 @@ class Readers:
         self._customers = list(customers)
         self._stop.clear()
         self._seen.clear()  # the numbers of snapshots begin anew with each pass
+        self._leaving, self._left = 0, set()
         for number, work in enumerate([self._look_up] * self.look_ups + [self._scan] * self.scans):
             thread = threading.Thread(target=self._go_on, args=(work, random.Random(number)), daemon=True)
             thread.start()
@@ -91,11 +94,12 @@ class Readers:
         finally:
             window[1] = time.monotonic() + SETTLING_SECONDS
 
-    def changed_on_purpose(self) -> None:
-        """A snapshot's rows are about to change by request, as an erasure does: what was seen of them is forgotten."""
+    def somebody_leaves(self, persons: int) -> None:
+        """So many are about to be erased: from now on each snapshot may lose them, once and all together, and nobody is
+        looked up."""
         with self._lock:
-            self._seen.clear()
-            self._customers = self._customers[:0]
+            self._leaving = persons
+            self._customers = []
 
     def _go_on(self, work, draw: random.Random) -> None:
         while not self._stop.is_set():
@@ -138,6 +142,9 @@ class Readers:
             return
         with self._lock:
             before = self._seen.setdefault(snapshot, (rows, content))
+            if self._leaving and rows == before[0] - self._leaving and snapshot not in self._left:
+                self._left.add(snapshot)
+                before = self._seen[snapshot] = (rows, content)
         if before != (rows, content):
             self._find(f"snapshot {snapshot} had {before[0]} rows, then {rows}, or others")
 

@@ -84,7 +84,10 @@ _QUERIES = {
         "select table_name, reason, count(*) from quarantine.rows where source = 'raw gate' "
         "group by 1, 2 order by 1, 2",
     ),
-    "erased persons": ("privacy.erasures", "select count(*) from privacy.erasures"),
+    "erased persons": (
+        "privacy.erasures",
+        "select count(distinct id_hash) from privacy.erasures where finished_at is not null",
+    ),
 }
 
 

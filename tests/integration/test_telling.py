@@ -1,7 +1,7 @@
 """
 What nobody may overlook is told, in a real Airflow, each thing provoked where it comes from: the shop's own rows, and
 what readers see. One after the other: drift, the training that it asks for, whose models are refused; a snapshot that
-the audit rejects; data that come no more.
+the audit rejects; data that come no more. Meanwhile Airflow's metrics go to an OpenTelemetry collector.
 """
 
 import datetime as dt
@@ -31,6 +31,11 @@ SETTINGS = {
     "SEGMENTATION_PROMOTION__GOOD_CHANGED_SHARE": "0",
     "SEGMENTATION_PROMOTION__BAD_CHANGED_SHARE": "0",
 }
+METRICS = {
+    "AIRFLOW__METRICS__OTEL_ON": "True",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+}
 PRICES_IN_CENTS = """
 update shop.orders set total_amount = total_amount * 100, updated_at = :at
 where total_amount < 10000;
@@ -47,8 +52,8 @@ group by 1
 class Shop:
     """The running stack, what it has told so far, and its shop, which is known up to the day before `day`."""
 
-    def __init__(self, stack, posts):
-        self.stack, self.posts, self.day = stack, posts, FIRST
+    def __init__(self, stack, posts, metrics):
+        self.stack, self.posts, self.metrics, self.day = stack, posts, metrics, FIRST
         addresses = stack.up()
         self.airflow = Airflow(addresses.airflow, addresses.admin_password)
         settings = Settings.until(LAST_DAY, DAYS, customers=CUSTOMERS)
@@ -79,13 +84,17 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     stack = Stack(tmp_path_factory.mktemp("stack"))
-    with pytest.MonkeyPatch.context() as patch, receivers.web() as (port, posts):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        receivers.web() as (port, posts),
+        receivers.collector() as (to, metrics),
+    ):
         hook = {"conn_type": "http", "schema": "http", "host": "127.0.0.1", "port": port}
         patch.setenv("AIRFLOW_CONN_ALERTS_WEBHOOK", json.dumps(hook))
-        for name, value in SETTINGS.items():
+        for name, value in (SETTINGS | METRICS | {"OTEL_EXPORTER_OTLP_ENDPOINT": to}).items():
             patch.setenv(name, value)
         try:
-            shop = Shop(stack, posts)
+            shop = Shop(stack, posts, metrics)
             shop.run(WEEKLY)
             shop.run(DAILY)
             yield shop
@@ -95,6 +104,13 @@ def shop(tmp_path_factory):
 
 def test_an_ordinary_day_tells_nothing(shop):
     assert not shop.posts
+
+
+def test_airflows_metrics_go_to_a_collector(shop):
+    _, about = shop.metrics.wait(lambda metric: metric[0] == "airflow.task.duration" and metric[1]["dag_id"] == DAILY)
+    assert about["task_id"]
+    for name in (f"airflow.dag.{DAILY}.publish.duration", "airflow.pool.open_slots.shop_warehouse"):
+        shop.metrics.wait(lambda metric, name=name: metric[0] == name)
 
 
 def test_drift_asks_for_a_training_whose_models_are_refused(shop):

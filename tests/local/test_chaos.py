@@ -205,6 +205,19 @@ def test_readers_notice_a_mix_of_snapshots():
     ]
 
 
+def test_readers_accept_that_an_erased_person_leaves_each_snapshot_once_and_nothing_else():
+    seen = Readers(postgres=None)
+    for snapshot in (1, 2):
+        seen.saw(300, 1, 1, snapshot, "before")
+    seen.somebody_leaves(1)
+    for snapshot, rows, content in ((1, 300, "before"), (1, 299, "after"), (2, 299, "after"), (1, 299, "after")):
+        seen.saw(rows, 1, 1, snapshot, content)
+    assert seen.findings == []
+    for rows, content in ((300, "before"), (298, "less"), (299, "others")):
+        seen.saw(rows, 1, 1, 1, content)
+    assert seen.findings == [f"snapshot 1 had 299 rows, then {rows}, or others" for rows in (300, 298, 299)]
+
+
 @pytest.fixture
 def ground(tmp_path, monkeypatch):
     monkeypatch.setattr(Stack, "up", lambda self, say: None)
