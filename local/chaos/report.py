@@ -27,9 +27,9 @@ with a small simulated shop, each DAG is run without disturbance, then again fro
 aimed at each task in turn, at a random moment. What was killed is started by what `make up` does; a run that failed is
 cleared, as the [runbooks](runbooks/failed-task.md) say. After each run the published table, the feed (as stored, and
 replayed), the history, profiles, campaign results, product movement, watermarks, quarantine, the lake's tables of the
-day and the registry (versions that count, their tags, digests and aliases) must be what the undisturbed run left, but
-for numbers that are drawn and times of doing. Meanwhile three CRM sessions read, by look-ups and full scans: each
-answer must be one whole snapshot, and the only errors those of a Postgres that is down.
+day and the registry (versions by training day, their tags, what was measured of them, aliases) must be what the
+undisturbed run left, but for numbers that are drawn and times of doing. Meanwhile three CRM sessions read, by look-ups
+and full scans: each answer must be one whole snapshot, and the only errors those of a Postgres that is down.
 
 `make chaos FAULTS=10` tries it; `KINDS=task,postgres` and `DAGS=segment_customers_daily` choose; `STAGES=1` does
 without Airflow, each task's function in a process of its own, which is quicker; `ADD=1` adds to what is below. The
@@ -88,9 +88,9 @@ def page(runs: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         _HEAD,
         f"**{len(faults)} faults in {len(runs)} run{'s' * (len(runs) != 1)}, {len(recovered)} recovered from.** "
-        f"{sum(run['checks'] for run in runs)} comparisons with the undisturbed run. Failed runs were cleared, or "
-        f"tasks to be hit once more, {sum(run['clears'] for run in runs)} times. Readers: {readers['scans']:,} full "
-        f"scans, {readers['look_ups']:,} look-ups, {len(findings)} bad answers; refused or cut off while "
+        f"{sum(run['checks'] for run in runs)} comparisons with the undisturbed run. Runs that had failed for good "
+        f"and were cleared: {sum(run['clears'] for run in runs)}. Readers: {readers['scans']:,} full scans, "
+        f"{readers['look_ups']:,} look-ups, {len(findings)} bad answers; refused or cut off while "
         f"Postgres was down: {readers['refused']:,}.",
         "",
         "| run (UTC) | tasks run by | seed | code | faults | recovered | minutes |",
@@ -101,7 +101,7 @@ def page(runs: Sequence[Mapping[str, Any]]) -> str:
         by = "Airflow" if run["has_airflow"] else "processes"
         cells = (run["made_at"], by, run["seed"], run["code"], len(run["faults"]), well, f"{run['seconds'] / 60:.0f}")
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
-    lines += ["", *(f"Of the run of {run['made_at']}: {run['note']}" for run in runs if run.get("note"))]
+    lines += ["", *(f"- Of the run of {run['made_at']}: {run['note']}" for run in runs if run.get("note"))]
     lines += ["", "## By kind", "", "Seconds: the median, and the most. Up again: until all components were healthy;"]
     lines += ["ended well: until the run had, with the faults that came after it in the same run.", ""]
     lines += ["| kind | faults | recovered | up again | run ended well |", "|---|---|---|---|---|"]
