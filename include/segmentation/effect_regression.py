@@ -128,7 +128,10 @@ class EffectRegression(BaseEstimator):
         """What effects are made of, shape (n, q): the mean, how far it is a share rather than an amount, the rest of
         the share, the rest of the amount."""
         share = self._share(foreseen)
-        groups = [np.eye(each.n_clusters)[each.predict(encoded)] for each in self.groups_]
+        groups = [
+            np.eye(each.n_clusters)[each.predict(encoded)] if len(encoded) else np.zeros((0, each.n_clusters))
+            for each in self.groups_
+        ]
         of_share = np.column_stack([encoded, *groups]) * share[:, None]
         return np.column_stack([(share + 1) / 2, (share - 1) / 2, of_share, encoded])
 

@@ -101,6 +101,20 @@ def test_few_rows_have_no_groups_and_nothing_at_all_is_no_error():
     assert [each.n_clusters for each in EffectRegression(2).fit(encoded, foreseen, foreseen, *rest).groups_] == [12]
 
 
+def test_nobody_held_out_and_nobody_to_be_told_of_are_no_errors():
+    encoded, foreseen, outcome, arm, period, _ = trial(9, 2000)
+    model = EffectRegression(2).fit(encoded, foreseen, foreseen, outcome, np.maximum(arm, 0), period)
+    assert model.groups_
+    assert model.predict(encoded[:0], foreseen[:0]).mean.shape == (0, 2)
+    # what contacts add cannot be told then, but which of the two adds more
+    told = model.predict(encoded[:5], foreseen[:5])
+    usual = (
+        EffectRegression(2).fit(encoded, foreseen, foreseen, outcome, arm, period).predict(encoded[:5], foreseen[:5])
+    )
+    assert told.spread.mean() > 3 * usual.spread.mean()
+    assert np.abs(told.mean[:, 0] - told.mean[:, 1]).max() < 0.2
+
+
 def test_the_usual_size_grows_with_what_is_foreseen_and_with_the_errors_that_are():
     rng = np.random.default_rng(5)
     foreseen, seldom = np.exp(rng.normal(size=(2, 5000)))
