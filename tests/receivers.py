@@ -50,6 +50,18 @@ def mail():
 
 
 @contextmanager
+def _served(handler):
+    """An HTTP server whose requests a handler answers; yields its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
 def web(status=200, delay_seconds=0):
     """A receiver of posts that answers `status`; yields its port and the bodies with their path, as `(path, body)`."""
     received = Received()
@@ -66,13 +78,8 @@ def web(status=200, delay_seconds=0):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_port, received
-    finally:
-        server.shutdown()
-        server.server_close()
+    with _served(Handler) as port:
+        yield port, received
 
 
 @contextmanager
@@ -102,13 +109,8 @@ def collector():
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        server.server_close()
+    with _served(Handler) as port:
+        yield f"http://127.0.0.1:{port}", received
 
 
 @contextmanager
