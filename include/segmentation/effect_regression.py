@@ -5,9 +5,9 @@ What contacts change, by customer: one Bayesian regression of what came of the c
               + if contacted by s: foreseen share_s(x) + level amount_s(x) + noise
 
 `foreseen` is what a customer was foreseen to bring by models that have not seen the customer, `level` its mean. The
-effect of a strategy is the third line: a share of what a customer brings anyway, as of a campaign that makes people
+effect of a strategy is the second line: a share of what a customer brings anyway, as of a campaign that makes people
 order more often, and an amount beside it, as of one that brings back who hardly orders; both depend on what is known.
-Strategies have the first two lines in common, so they are held against each other by those who got them, and against
+Strategies have the first line in common, so they are held against each other by those who got them, and against
 everybody whom their period held out, not each against the few of its own who were. That is an outcome model of several
 arms (an S-learner in the words of Kuenzel, Sekhon, Bickel and Yu 2019, PNAS 116, with a term for each arm): it is
 right where what customers bring without a contact is. `period` is the campaigns with the same beginning and end: other
@@ -29,6 +29,7 @@ squared size of the errors that are usual for what is foreseen of them and of th
 
 import functools
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,16 +111,21 @@ class EffectRegression(BaseEstimator):
         self.coefficients_, self.covariances_ = found.means, found.covariances.astype(np.float32)
         return self
 
+    def means(self, encoded: np.ndarray, foreseen: np.ndarray) -> np.ndarray:
+        """The mean effects on customers, shape (n, S), from columns as `fit` got them."""
+        found = [columns @ self.coefficients_.T for columns in self._by_piece(encoded, foreseen)]
+        return np.concatenate(found) * self.level_
+
     def predict(self, encoded: np.ndarray, foreseen: np.ndarray) -> Told:
-        """The effects on customers, from columns as `fit` got them."""
-        mean, variance = np.empty((2, len(encoded), self.strategies))
-        for rows in _pieces(np.arange(len(encoded))):
-            columns = self._columns(encoded[rows], foreseen[rows])
-            mean[rows] = columns @ self.coefficients_.T
-            columns = columns.astype(np.float32)  # spreads are nothing to be exact about, and take most of the time
-            for place, covariance in enumerate(self.covariances_):
-                variance[rows, place] = np.einsum("ij,ij->i", columns @ covariance, columns)
-        return Told(mean * self.level_, np.sqrt(np.maximum(variance, 0)) * self.level_)
+        """The same, and how unsure they are, which takes most of the time."""
+        covariances, found = self.covariances_, []
+        for columns in self._by_piece(encoded, foreseen):
+            rows = columns.astype(np.float32)  # spreads are nothing to be exact about
+            found.append(np.column_stack([np.einsum("ij,ij->i", rows @ each, rows) for each in covariances]))
+        return Told(self.means(encoded, foreseen), np.sqrt(np.maximum(np.concatenate(found), 0)) * self.level_)
+
+    def _by_piece(self, encoded: np.ndarray, foreseen: np.ndarray) -> Iterator[np.ndarray]:
+        return (self._columns(encoded[rows], foreseen[rows]) for rows in _pieces(np.arange(len(encoded))))
 
     def _share(self, foreseen: np.ndarray) -> np.ndarray:
         return np.maximum(foreseen, _LEAST * self.level_) / self.level_

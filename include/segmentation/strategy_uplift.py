@@ -7,8 +7,9 @@ effects are learnt from all of them together (`effect_regression`).
 
 **What a policy is worth** is told by the doubly robust off-policy value (Dudik, Langford and Li 2011, ICML): the effect
 of the strategy that the policy chooses, as foreseen by models that have not seen the customer, put right by what
-happened where the policy would have drawn the same, divided by the chance of that draw. So it holds whatever the
-regression takes for granted. No customer is on both sides of a fold. It is told against nobody, and
+happened where the policy would have drawn the same, divided by the chance of that draw. Where that chance was kept it
+holds whatever the regression takes for granted; where it is estimated, only as far as each strategy was drawn for
+customers like those of the others. No customer is on both sides of a fold. It is told against nobody, and
 against everybody the best single offer, which is chosen without the fold that it is judged on. Whoever may not get a
 strategy gets none. Intervals are 95%, and count each customer once, however many contacts there were.
 """
@@ -123,19 +124,27 @@ class StrategyUplift(BaseEstimator):
         self.strategies_ = list(results.strategies)
         self.encoder_ = encoder or foresight.encoder_of(results.known)
         folds = foresight.folds_of(results.customer, _INNER, self.seed)
-        arm = np.where(results.is_treated, results.strategy, HELD_OUT)
         anyway = results.outcome
-        for _ in range(_TURNS):
-            foreseen = foresight.crossed(self.kind, results.known, anyway, folds, self.seed, self.encoder_)
-            squares = (anyway - foreseen) ** 2
-            errors = foresight.crossed(self.kind, results.known, squares, folds, self.seed, self.encoder_)
-            errors = np.sqrt(np.maximum(errors, 0))
-            encoded = self._encoder_of_foreseen(results.known, foreseen)
-            self.effects_ = EffectRegression(len(results.strategies), self.seed)
-            self.effects_.fit(encoded, foreseen, errors, results.outcome, arm, results.period)
-            last, anyway = anyway, _anyway(results, foreseen, self.effects_.predict(encoded, foreseen).mean)
-        self.foresight_ = Foresight(self.kind, self.seed).fit(results.known, last, self.encoder_)
+        encoded, foreseen = self._learn(results, anyway, folds)
+        for _ in range(_TURNS - 1):
+            anyway = _anyway(results, foreseen, self.effects_.means(encoded, foreseen))
+            encoded, foreseen = self._learn(results, anyway, folds)
+        self.foresight_ = Foresight(self.kind, self.seed).fit(results.known, anyway, self.encoder_)
         return self
+
+    def _learn(
+        self, results: Results, anyway: np.ndarray, folds: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The effects beyond what is foreseen from amounts without them; returns the columns, and what is foreseen."""
+        foreseen = foresight.crossed(self.kind, results.known, anyway, folds, self.seed, self.encoder_)
+        squares = (anyway - foreseen) ** 2
+        errors = foresight.crossed(self.kind, results.known, squares, folds, self.seed, self.encoder_)
+        errors = np.sqrt(np.maximum(errors, 0))
+        encoded = self._encoder_of_foreseen(results.known, foreseen)
+        arm = np.where(results.is_treated, results.strategy, HELD_OUT)
+        self.effects_ = EffectRegression(len(results.strategies), self.seed)
+        self.effects_.fit(encoded, foreseen, errors, results.outcome, arm, results.period)
+        return encoded, foreseen
 
     def tell(self, known: pd.DataFrame) -> Told:
         """Mean and standard deviation of each effect, shape (n, S) each."""
@@ -144,7 +153,8 @@ class StrategyUplift(BaseEstimator):
 
     def predict(self, known: pd.DataFrame) -> np.ndarray:
         """The mean effects, shape (n, S)."""
-        return self.tell(known).mean
+        foreseen = self.foresight_.predict(known)
+        return self.effects_.means(self._encoded(known, foreseen), foreseen)
 
     def _encoder_of_foreseen(self, known: pd.DataFrame, foreseen: np.ndarray) -> np.ndarray:
         """Learns how what is foreseen stands beside the encoder's columns, and their bounds; returns all of them."""
