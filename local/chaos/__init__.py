@@ -8,6 +8,7 @@ run that failed is cleared as the runbooks say; and after each step everything m
 Meanwhile CRMs read (`readers`): every answer must be one whole snapshot.
 
     local.chaos.programme    the steps, and the run of one while faults come
+    local.chaos.stages       the same without Airflow
     local.chaos.command      the passes, until enough faults were injected
     local.chaos.report       docs/chaos.md
 """

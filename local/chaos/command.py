@@ -19,14 +19,15 @@ from local import load, reset
 from local.chaos import faults as kinds_of_faults
 from local.chaos import programme, report, told
 from local.chaos.faults import Fault, Ground, Outcome
-from local.chaos.programme import DAILY, WEEKLY, Runner, Step
+from local.chaos.programme import Runner
 from local.chaos.readers import Readers
-from local.chaos.stages import BareStack, StageRunner
+from local.chaos.stages import StageRunner
 from local.environment import QUICK_TRAINING
 from local.errors import StackError
 from local.restore import restore
 from local.simulator.settings import LAST_DAY, Settings
 from local.stack import Stack
+from local.stages import DAILY, ERASE, WEEKLY, BareStack, Step
 from local.state import REPOSITORY
 
 CUSTOMERS, SHOP_DAYS, DAYS = 800, 300, 4
@@ -203,7 +204,7 @@ def _reference(ground: Ground, runner: Runner | StageRunner, steps: Sequence[Ste
         begun = time.monotonic()
         found.usual.append(runner.undisturbed(step))
         found.told.append(_told(ground, step))
-        if step.dag != "erase_customers":
+        if step.dag != ERASE:
             found.everybody &= _customers(found.told[-1])
         broken = told.broken(ground.addresses, str(ground.stack.folders.lake), is_compacted=step.dag == DAILY)
         if broken:
@@ -256,7 +257,7 @@ def _gone_through(
     """Runs a step under faults and holds what it leaves against the reference; whether all is as it was there."""
     first = len(result.outcomes) + 1
     outcomes = [Outcome(first + number, fault, step.dag, step.name) for number, fault in enumerate(wanted)]
-    if step.dag == "erase_customers":
+    if step.dag == ERASE:
         ground.readers.somebody_leaves(len(step.listed))
     begun = time.monotonic()
     problems: list[str] = []

@@ -5,16 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from local import airflow_api
 from local.airflow_api import Airflow, AirflowError, Run
 from local.chaos.faults import Fault, Ground, Outcome
 from local.errors import StackError
+from local.stages import CAMPAIGNS, DAILY, ERASE, POLICY, PRODUCTS, WEEKLY, Step
 from segmentation import warehouse
 
-DAILY, WEEKLY = "segment_customers_daily", "train_models_weekly"
 FOLLOWED_SECONDS = 900  # a run that has not ended by then stands still
 MOST_CLEARS = 4
 LOOK_SECONDS = 0.1
@@ -34,25 +33,6 @@ _CUSTOMER = "select min(customer_id) from marketing.customer_segments"
 _SEGMENT = "select segment_id from marketing.customer_segments group by 1 order by count(*) desc, 1 limit 1"
 
 
-@dataclass(frozen=True)
-class Step:
-    """A run of the programme: for a day, or on request with parameters that are looked up in the database.
-
-    :param asks: parameter -> the query that finds its value.
-    :param listed: parameters whose value is a list.
-    """
-
-    dag: str
-    day: dt.date | None = None
-    asks: Mapping[str, str] = field(default_factory=dict)
-    listed: frozenset[str] = frozenset()
-    conf: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.dag} {self.day}" if self.day else self.dag
-
-
 def steps(first: dt.date, days: int) -> list[Step]:
     """What follows the training and the run of day `first`: some days, the weekly runs, the requests."""
     on = [first + dt.timedelta(days=number) for number in range(1, days + 1)]
@@ -60,15 +40,15 @@ def steps(first: dt.date, days: int) -> list[Step]:
     after = [Step(DAILY, last + dt.timedelta(days=1)), Step("roll_back_segments", asks={"snapshot_id": _PREVIOUS})]
     return [
         *(Step(DAILY, day) for day in on),
-        Step("classify_products_weekly", last),
-        Step("evaluate_campaigns_daily", last),
-        Step("learn_policy_weekly", last),
+        Step(PRODUCTS, last),
+        Step(CAMPAIGNS, last),
+        Step(POLICY, last),
         Step(WEEKLY, last),
         *(after if days else []),
         Step("roll_back_model", conf={"model": "all"}),
         Step("export_segment", asks={"segment_id": _SEGMENT}),
         Step("export_customer", asks={"id": _CUSTOMER}),
-        Step("erase_customers", asks={"ids": _CUSTOMER}, listed=frozenset({"ids"})),
+        Step(ERASE, asks={"ids": _CUSTOMER}, listed=frozenset({"ids"})),
     ]
 
 

@@ -17,11 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from local.chaos import command, faults, report, told
 from local.chaos.command import _plan
 from local.chaos.faults import Fault, Ground, Outcome
-from local.chaos.programme import DAILY, Step
 from local.chaos.readers import Readers
 from local.errors import StackError
 from local.processes import spawn
 from local.stack import Addresses, Stack
+from local.stages import DAILY, Step
 from local.state import Running, State
 from segmentation import compaction, publish, warehouse
 from segmentation.registry import Registry
