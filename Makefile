@@ -1,7 +1,7 @@
 # Thin on purpose: every line runs a script that can be read.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke bench chaos why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
+.PHONY: help demo up down status load simulate run backfill backup restore rollback rollback-model strategies export-customer erase-customer compose-smoke bench chaos soak why psql warehouse-url test test-long lint audit licences lock docs ready dev-ready installed
 
 # Values reach the programs through the environment as they were typed: spaces, quotes and dollars are safe.
 override export DATA := $(value DATA)
@@ -73,6 +73,9 @@ rollback-model: installed  ## put an earlier model back into use: MODEL=<name|al
 
 chaos: ready  ## break things under runs of every DAG, on a stack of its own; writes docs/chaos.md: [FAULTS=100] [SEED=<n>] [KINDS=<a,b>] [DAGS=<a,b>] [STAGES=1 without Airflow] [ADD=1]
 	@$(subst -m local,-m local.chaos,$(LOCAL)) --faults="$${FAULTS:-100}" $(if $(SEED),--seed="$$SEED") --kinds="$$KINDS" --dags="$$DAGS" --stages="$$STAGES"
+
+soak: ready  ## live through a season day by day, on a stack of its own, and see what grows; writes docs/soak.md: [DAYS=98] [CUSTOMERS=2000] [SEED=<n>]
+	@$(subst -m local,-m local.soak,$(LOCAL)) $(if $(DAYS),--days="$$DAYS") $(if $(CUSTOMERS),--customers="$$CUSTOMERS") $(if $(SEED),--seed="$$SEED")
 
 strategies: installed  ## check include/config/strategies.yaml, and count whom each strategy meets
 	@$(LOCAL) strategies

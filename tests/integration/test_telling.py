@@ -40,6 +40,9 @@ PRICES_IN_CENTS = """
 update shop.orders set total_amount = total_amount * 100, updated_at = :at
 where total_amount < 10000;
 """
+OTHER_SIGN = """
+update shop.orders set total_amount = - total_amount, updated_at = :at where ordered_at >= :since and total_amount <> 0
+"""
 EVERYBODY_WAS_ELSEWHERE = """
 update marketing_internal.segment_rows set segment_id = segment_id + 1 where as_of_date = :day
 """
@@ -142,6 +145,24 @@ def test_a_rejected_snapshot_is_told_and_readers_keep_the_one_before(shop):
     assert "too many customers have moved to another segment" in rejected["cause"]
     assert rejected["runbook"] == "docs/runbooks/rejected-snapshot.md"
     assert shop.seen() == before
+
+
+def test_rows_that_break_a_rule_stop_the_day_at_its_gate(shop):
+    """The shop's warehouse books a month of its orders with the wrong sign."""
+    before = shop.seen()
+    shop.grow(1)
+    midnight = dt.datetime.combine(shop.day, dt.time(), dt.UTC)
+    wrong = {"since": midnight - dt.timedelta(days=30), "at": midnight - dt.timedelta(hours=1)}
+    assert shop.change(OTHER_SIGN, **wrong)
+    with pytest.raises(StackError, match="too many rows are quarantined"):
+        shop.run(DAILY)
+    failed = shop.told(notices.GATE)
+    assert (failed["dag_id"], failed["day"], failed["task"]) == (DAILY, f"{shop.day}", "validate_raw")
+    assert "raw.orders" in failed["cause"]
+    assert "too many rows are quarantined" in failed["cause"]
+    assert failed["runbook"] == "docs/runbooks/failed-gate.md#validate_raw"
+    assert shop.seen() == before
+    shop.change(OTHER_SIGN, **wrong)
 
 
 def test_data_that_come_no_more_are_told_as_late(shop):
