@@ -6,7 +6,9 @@ Copies of the promoted models in the lake, so that a daily run that has seen the
     {lake}/models/uplift/<day>.json      the same, for the version that strategies go by
 
 A version never changes, so its copy is read first. The answer is only used while MLflow cannot be reached. Whatever
-comes from a copy is read by the rules for what comes from MLflow: see `Registry.read`. The folder may be removed.
+comes from a copy is read by the rules for what comes from MLflow: see `Registry.read`. The folder may be removed; of
+each model the copies of the newest versions stay in it, and of what the newest answers name, and of the answers those
+of the latest days. A run for a day long past gets its models from MLflow.
 """
 
 import contextlib
@@ -27,6 +29,8 @@ from segmentation.registry import Registry, UnreachableError, Version
 
 log = logging.getLogger(__name__)
 
+COPIES_KEPT, ANSWERS_KEPT = 8, 60  # two months, with a training a week and an answer a day
+SCORING, POLICY = "resolved", "uplift"  # what MLflow is asked for, and the folders of its answers
 _WHOLE = "version.json"
 
 
@@ -45,11 +49,12 @@ def load(registry: Registry, version: Version, lake: str) -> tuple[Any, dict[str
         registry.download(version, folder)
         found = registry.read(version, folder)
         _keep(version, lake, folder)
+        _drop_old_copies(version, lake)
         return found
 
 
 def resolved(
-    resolve: Callable[[], Mapping[str, Version]], lake: str, day: dt.date, now: dt.datetime, of: str = "resolved"
+    resolve: Callable[[], Mapping[str, Version]], lake: str, day: dt.date, now: dt.datetime, of: str = SCORING
 ) -> dict[str, Version]:
     """The versions that score a day, by model: what MLflow says, or what it said last if it cannot be reached.
 
@@ -57,7 +62,7 @@ def resolved(
 
     :param resolve: asks MLflow.
     :param now: goes into what is remembered.
-    :param of: the folder of the answers, one for each kind of question.
+    :param of: SCORING or POLICY.
     :raises registry.UnreachableError: MLflow cannot be reached, and nothing is remembered for the day or one before.
     """
     try:
@@ -66,13 +71,15 @@ def resolved(
         return _recalled(lake, day, error, of)
     told = {"resolved_at": now.isoformat(), "versions": {model: _told(each) for model, each in versions.items()}}
     lakes.write_text(_answer(lake, day, of), json.dumps(told, indent=1))
+    for each in _answered(lake, of)[:-ANSWERS_KEPT]:
+        if each != f"{day}":
+            lakes.remove(_answer(lake, each, of))
     return versions
 
 
 def _recalled(lake: str, day: dt.date, error: UnreachableError, of: str) -> dict[str, Version]:
-    days = sorted(name.removesuffix(".json") for name in lakes.files_in(posixpath.dirname(_answer(lake, day, of))))
-    before = [each for each in days if each <= f"{day}"]
-    text = lakes.read_text(_answer(lake, dt.date.fromisoformat(before[-1]), of)) if before else None
+    before = [each for each in _answered(lake, of) if each <= f"{day}"]
+    text = lakes.read_text(_answer(lake, before[-1], of)) if before else None
     if text is None:
         raise UnreachableError(
             f"{error}; and no answer of it is remembered under {posixpath.dirname(_answer(lake, day, of))} for {day} "
@@ -85,9 +92,7 @@ def _recalled(lake: str, day: dt.date, error: UnreachableError, of: str) -> dict
     }
     strange = [model for model, each in versions.items() if each.model != model or not each.version.isdecimal()]
     if strange:
-        raise UntrustedModelError(
-            f"{_answer(lake, dt.date.fromisoformat(before[-1]), of)} names no version of {strange[0]}"
-        )
+        raise UntrustedModelError(f"{_answer(lake, before[-1], of)} names no version of {strange[0]}")
     log.warning(
         "MLflow cannot be reached (%s); %s is scored by the versions it named for %s at %s: %s",
         error,
@@ -137,6 +142,36 @@ def _keep(version: Version, lake: str, folder: str) -> None:
     lakes.write_text(_folder(lake, version, _WHOLE), json.dumps({**_told(version), "files": digests}, indent=1))
 
 
+def _drop_old_copies(version: Version, lake: str) -> None:
+    """Of a model a version was copied: older ones go, but not this one and not those that the newest answers name."""
+    folder = posixpath.join(lake, "models", version.model)
+    copies: dict[str, list[str]] = {}
+    for path in lakes.walk(folder):
+        copies.setdefault(posixpath.relpath(path, folder).split("/")[0], []).append(path)
+    newest = sorted((name for name in copies if name.isdecimal()), key=int)[-COPIES_KEPT:]
+    kept = {version.version, *newest, *_named_last(version.model, lake)}
+    for name, paths in copies.items():
+        if name not in kept:
+            for path in sorted(paths, key=lambda path: posixpath.basename(path) != _WHOLE):  # what makes it whole first
+                lakes.remove(path)
+
+
+def _named_last(model: str, lake: str) -> set[str]:
+    named = set()
+    for of in (SCORING, POLICY):
+        for each in _answered(lake, of)[-1:]:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                told = json.loads(lakes.read_text(_answer(lake, each, of)) or "{}")
+                named.add(f"{told['versions'][model]['version']}")
+    return named
+
+
+def _answered(lake: str, of: str) -> list[str]:
+    """The days that there are answers for, in order."""
+    folder = posixpath.join(lake, "models", of)
+    return sorted(name.removesuffix(".json") for name in lakes.files_in(folder) if name.endswith(".json"))
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -149,5 +184,5 @@ def _folder(lake: str, version: Version, name: str) -> str:
     return posixpath.join(lake, "models", version.model, version.version, name)
 
 
-def _answer(lake: str, day: dt.date, of: str) -> str:
+def _answer(lake: str, day: dt.date | str, of: str) -> str:
     return posixpath.join(lake, "models", of, f"{day}.json")

@@ -29,7 +29,6 @@ from segmentation.strategy_file import Planned
 from segmentation.strategy_uplift import StrategyUplift, is_readable
 
 LEARNT, EXPLORED, ASSUMED = "learnt", "explored", "assumed"
-_ANSWERS = "uplift"  # where the versions of this model that MLflow has named are remembered
 _BATCH_ROWS = 50_000
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 _SURE = 1e-12  # a spread of nothing
@@ -59,7 +58,7 @@ def champion(day: dt.date, stores: Stores) -> tuple[Champion | None, str]:
         except NoModelError:
             return {}
 
-    versions = model_cache.resolved(resolve, stores.lake, day, engine.midnight(day), _ANSWERS)
+    versions = model_cache.resolved(resolve, stores.lake, day, engine.midnight(day), model_cache.POLICY)
     if tables.UPLIFT_MODEL not in versions:
         return None, "nothing has been learnt from campaigns yet"
     version = versions[tables.UPLIFT_MODEL]

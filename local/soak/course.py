@@ -25,7 +25,7 @@ LATE_ORDERS, LATE_SESSIONS = 0.02, 0.01
 ERASE_ON = 3  # the day of the week on which somebody asks to be forgotten
 # Day -> what the shop's own developers do to its tables
 ADDITIONS = {
-    30: "alter table shop.customers add column loyalty_points integer not null default 0",
+    30: "alter table shop.customers add column loyalty_points integer; update shop.customers set loyalty_points = 0",
     60: "alter table shop.orders add column is_gift boolean; update shop.orders set is_gift = order_id ~ '7$'",
 }
 _SOMEBODY = "select min(customer_id) from marketing.customer_segments"

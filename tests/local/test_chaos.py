@@ -23,7 +23,7 @@ from local.processes import spawn
 from local.stack import Addresses, Stack
 from local.stages import DAILY, Step
 from local.state import Running, State
-from segmentation import compaction, publish, warehouse
+from segmentation import compaction, publish, sql, warehouse
 from segmentation.registry import Registry
 from segmentation.settings import Stores
 from tests.segmentation.test_publish import write_scores
@@ -106,6 +106,24 @@ def test_a_row_that_is_lost_or_changed_is_noticed(published, damage, differing, 
     assert parts(told.differences(before, found)) == differing
     assert parts(wrong) == broken
     assert told.differences(before, told.tell(addresses, stores.lake, DAYS)) == []
+
+
+def test_what_erasures_took_out_of_the_feed_is_no_gap(published):
+    stores, addresses = published
+    lost = "delete from marketing_internal.change_rows where change_id = 7"
+    noted = """insert into privacy.erasures (id_hash, run_id, finished_at, removed) values
+        ('a', 'run', now(), '{"marketing_internal.change_rows": 1}'), ('b', 'run', now(), '{}')"""
+    assert "gaps" in " ".join(str(each) for each in told_after(published, lost)[1])
+    with warehouse.connect(stores.marketing) as connection:
+        warehouse.run_script(connection, sql.read("privacy", "schema"))
+        warehouse.run_script(connection, noted)
+    try:
+        assert "gaps" not in " ".join(str(each) for each in told_after(published, lost)[1])
+        two = f"{lost} or change_id = 9"
+        assert "1 entries were taken out" in " ".join(str(each) for each in told_after(published, two)[1])
+    finally:
+        with warehouse.connect(stores.marketing) as connection:
+            warehouse.run_script(connection, "delete from privacy.erasures")
 
 
 def test_an_example_of_what_differs_is_told():

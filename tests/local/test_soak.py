@@ -8,12 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from local import load
 from local.environment import QUICK_TRAINING
 from local.errors import StackError
+from local.simulator import practice_shop
+from local.simulator.settings import LAST_DAY, Settings
 from local.soak import course, measures, page
 from local.stack import Addresses
 from local.stages import CAMPAIGNS, DAILY, ERASE, WEEKLY, BareStack, Stages, Step
-from segmentation import publish, retention
+from segmentation import publish, retention, warehouse
 from segmentation.settings import Stores
 from tests.segmentation.test_publish import write_scores
 
@@ -157,6 +160,23 @@ def test_what_is_a_day_older_each_day_is_dropped_in_time(stores, stack):
     for _ in range(8):
         measures.age(stack)
     assert retention.drop_old_snapshots(now, stores)["snapshots"] == 1
+
+
+def test_the_shop_grows_on_when_its_tables_have_more_columns(warehouse_dsn):
+    settings = Settings.until(LAST_DAY, 60, customers=50)
+    load.simulate(warehouse_dsn, settings, 60)
+    for statement in course.ADDITIONS.values():
+        with warehouse.connect(warehouse_dsn) as connection:
+            warehouse.run_script(connection, statement)
+    practice_shop.grow(warehouse_dsn, 7, lambda *_: None)
+    with warehouse.connect(warehouse_dsn) as connection:
+        [(new, without)] = warehouse.fetch(
+            connection,
+            "select count(*), count(*) filter (where is_gift is null) from shop.orders where ordered_at > :end",
+            {"end": dt.datetime.combine(LAST_DAY + dt.timedelta(days=1), dt.time(), dt.UTC)},
+        )
+    assert new > 0
+    assert without == new
 
 
 @pytest.mark.integration

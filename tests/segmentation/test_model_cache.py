@@ -169,3 +169,53 @@ def test_a_dead_address_is_told_from_a_missing_model(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(UnreachableError, match="MLflow does not answer"):
         Registry("http://127.0.0.1:9").resolve(MODEL, JUNE)
+
+
+def trained_and_scored(registry, stores, week):
+    """A week's training is promoted, and its version scores the day; returns that version."""
+    model, day = LogisticRegression().fit(INPUTS, np.array([0, 0, 1, 1])), JUNE + dt.timedelta(weeks=week)
+    with registry.training(MODEL, day) as run:
+        number = run.register(MODEL, model, INPUTS, model.predict(INPUTS), {"columns": ["x"]})
+    registry.promote(MODEL, number, "fine")
+    return scored(registry, stores, day)
+
+
+def scored(registry, stores, day):
+    [version] = model_cache.resolved(lambda: {MODEL: registry.resolve(MODEL, day)}, stores.lake, day, NOW).values()
+    model_cache.load(registry, version, stores.lake)
+    return version
+
+
+def test_of_old_versions_no_copies_stay(registry, stores, monkeypatch):
+    monkeypatch.setattr(model_cache, "COPIES_KEPT", 3)
+    versions = [trained_and_scored(registry, stores, week).version for week in range(5)]
+    folder = Path(stores.lake, "models", MODEL)
+    assert sorted(path.name for path in folder.iterdir() if any(path.iterdir())) == versions[-3:]
+    scored(registry, stores, JUNE)  # a day long past
+    assert Path(folder, versions[0], "version.json").exists()
+
+
+def test_the_copy_of_a_champion_stays_however_many_came_after_it(registry, stores, monkeypatch):
+    """Trainings whose versions were rolled back, or served past days alone, push out no copy that serves today."""
+    monkeypatch.setattr(model_cache, "COPIES_KEPT", 2)
+    champion = trained_and_scored(registry, stores, 0)
+    for _ in range(4):
+        model = LogisticRegression().fit(INPUTS, np.array([0, 1, 1, 1]))
+        with registry.training(MODEL, JUNE) as run:
+            number = run.register(MODEL, model, INPUTS, model.predict(INPUTS), {"columns": ["x"]})
+        other = next(each for each in registry.versions(MODEL) if each.version == f"{number}")
+        model_cache.load(registry, other, stores.lake)
+    down(monkeypatch)
+    model, _ = model_cache.load(registry, champion, stores.lake)
+    assert model.predict(INPUTS).tolist() == [0, 0, 1, 1]
+
+
+def test_of_answers_the_latest_days_stay(registry, version, stores, monkeypatch):
+    monkeypatch.setattr(model_cache, "ANSWERS_KEPT", 2)
+    days = [JUNE + dt.timedelta(days=number) for number in range(4)]
+    for day in days:
+        scored(registry, stores, day)
+    folder = Path(stores.lake, "models", model_cache.SCORING)
+    assert sorted(path.stem for path in folder.iterdir()) == [f"{day}" for day in days[-2:]]
+    scored(registry, stores, JUNE)  # its own answer stays until the next is given
+    assert Path(folder, f"{JUNE}.json").exists()
