@@ -109,7 +109,7 @@ def test_a_row_that_is_lost_or_changed_is_noticed(published, damage, differing, 
 
 
 def test_what_erasures_took_out_of_the_feed_is_no_gap(published):
-    stores, addresses = published
+    stores, _ = published
     lost = "delete from marketing_internal.change_rows where change_id = 7"
     noted = """insert into privacy.erasures (id_hash, run_id, finished_at, removed) values
         ('a', 'run', now(), '{"marketing_internal.change_rows": 1}'), ('b', 'run', now(), '{}')"""
