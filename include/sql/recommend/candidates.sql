@@ -1,6 +1,6 @@
 -- recommend.candidates of part :part: what may be recommended to whom, and what speaks for it. What the customer
 -- bought before, unless in the last :just_bought_days; what those buy who bought the same; what the customer looked
--- at; what is popular.
+-- at; what is popular. Only nearness comes from several rows; as whole numbers below 2^53 its sums are exact.
 with
 asked as (
     select * from recommend.customers
@@ -13,7 +13,7 @@ signs as (
         product_no,
         times,
         age,
-        0 as nearness,
+        cast(0 as double) as nearness,
         0 as looks
     from recommend.bought
     where part = :part
@@ -23,7 +23,7 @@ signs as (
         s.other_no as product_no,
         0 as times,
         0 as age,
-        b.weight * s.similarity as nearness,
+        cast(b.weight * s.similarity as double) as nearness,
         0 as looks
     from recommend.bought as b
     inner join recommend.alike as s on b.product_no = s.product_no
@@ -34,7 +34,7 @@ signs as (
         product_no,
         0 as times,
         0 as age,
-        0 as nearness,
+        cast(0 as double) as nearness,
         looks
     from recommend.looked
     where part = :part
@@ -44,7 +44,7 @@ signs as (
         p.product_no,
         0 as times,
         0 as age,
-        0 as nearness,
+        cast(0 as double) as nearness,
         0 as looks
     from asked as a
     inner join recommend.popular as p on p.interest_group in ('', a.interest_group)
@@ -55,10 +55,10 @@ together as (
     select
         customer_no,
         product_no,
-        sum(times) as times,
-        sum(age) as age,
+        max(times) as times,
+        max(age) as age,
         sum(nearness) as nearness,
-        sum(looks) as looks
+        max(looks) as looks
     from signs
     group by customer_no, product_no
 ),
