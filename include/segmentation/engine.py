@@ -8,7 +8,9 @@ outgrows one machine. The gates and the extract stream their rows, in bounded me
 """
 
 import datetime as dt
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -78,14 +80,23 @@ def session(lake: str, config: settings.Settings | None = None):
 
 
 def mapped(
-    path: str, function: Function, schema: pa.Schema, lake: str, rows: int, config: settings.Settings | None = None
+    path: str,
+    function: Function,
+    schema: pa.Schema,
+    lake: str,
+    rows: int,
+    *,
+    threads: int = 1,
+    config: settings.Settings | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """A Parquet file's rows put through a function, a batch at a time: in this process, or by Spark's workers.
+    """A Parquet file's rows put through a function, in batches: in this process, or by Spark's workers.
 
     :param function: gets some rows and gives one row for each; it and what it holds can be pickled.
     :param schema: of what it gives.
     :param lake: as for `session`.
     :param rows: in a batch, at most.
+    :param threads: batches at a time in this process, whose rows come in the order of the file all the same; how many
+        Spark has, its own settings say.
     """
     config = config or settings.load()
     if config.engine == "spark":
@@ -94,7 +105,22 @@ def mapped(
         with spark_engine.Session(config.spark, lake) as session:
             yield from session.mapped(path, function, schema, rows)
     else:
-        yield from map(function, lakes.batches_of(path, rows))
+        yield from _in_turn(function, lakes.batches_of(path, rows), threads)
+
+
+def _in_turn(function: Function, batches: Iterator[pa.RecordBatch], threads: int) -> Iterator[pa.RecordBatch]:
+    """Like `map`, with so many at a time; no more are read than are being worked on."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[pa.RecordBatch]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(function, batch))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after an error nobody waits for the rest
 
 
 def midnight(day: dt.date) -> dt.datetime:

@@ -8,8 +8,9 @@ the logit (Platt 1999; Cox 1958), or a factor.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from sklearn.pipeline import Pipeline
 
 _LEAST_PROBABILITY = 1e-6  # of a member: no single one can rule anything out
 _LEAST_SLOPE = 1e-3  # below, nothing that the members say holds later in time; better as they are than turned round
+
+
+Encoded = list[np.ndarray | None]  # a matrix per member, None where it weighs nothing
 
 
 class _Mean(BaseEstimator):
@@ -47,6 +51,20 @@ class _Mean(BaseEstimator):
         made.members_, made.weights_ = list(fitted), made._shares()
         made._fitted()
         return made
+
+    def encoded(self, X: pd.DataFrame) -> Encoded:  # noqa: N803
+        """What the last step of each member predicts from, for whoever asks for more than one thing of the same rows:
+        to make these takes longer than to predict."""
+        return [
+            np.asarray(member[:-1].transform(X)) if weight else None
+            for (_, member), weight in zip(self.members_, self.weights_, strict=True)
+        ]
+
+    def _asked(self, X: pd.DataFrame, encoded: Encoded | None) -> Iterator[tuple[BaseEstimator, Any, float]]:  # noqa: N803
+        """(what predicts, from what, what it weighs) of each member that weighs anything."""
+        for place, ((_, member), weight) in enumerate(zip(self.members_, self.weights_, strict=True)):
+            if weight:
+                yield (member, X, weight) if encoded is None else (member[-1], encoded[place], weight)
 
     def _shares(self) -> list[float]:
         weights = np.ones(len(self.members)) if self.weights is None else np.asarray(self.weights, float)
@@ -91,21 +109,23 @@ class ProbabilityEnsemble(ClassifierMixin, _Mean):
     def _fitted(self) -> None:
         self.classes_ = np.array([0, 1])
 
-    def mean_logit(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+    def mean_logit(self, X: pd.DataFrame, encoded: Encoded | None = None) -> np.ndarray:  # noqa: N803
         """The members' mean before calibration, shape (n,)."""
         total = np.zeros(len(X))
-        for (_, member), weight in zip(self.members_, self.weights_, strict=True):
-            if weight:
-                total += weight * member_logit(member.predict_proba(X)[:, 1])
+        for model, given, weight in self._asked(X, encoded):
+            total += weight * member_logit(model.predict_proba(given)[:, 1])
         return total
 
-    def decision_function(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+    def decision_function(self, X: pd.DataFrame, encoded: Encoded | None = None) -> np.ndarray:  # noqa: N803
         """The calibrated logit, shape (n,): what contributions add up to."""
-        return self.intercept + self.slope * self.mean_logit(X)
+        return self.intercept + self.slope * self.mean_logit(X, encoded)
 
-    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
-        """Shape (n, 2): the probabilities of no and yes."""
-        yes = expit(self.decision_function(X))
+    def predict_proba(self, X: pd.DataFrame, encoded: Encoded | None = None) -> np.ndarray:  # noqa: N803
+        """Shape (n, 2): the probabilities of no and yes.
+
+        :param encoded: what `encoded` has made of the same rows, if it has been called.
+        """
+        yes = expit(self.decision_function(X, encoded))
         return np.column_stack([1 - yes, yes])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
@@ -132,12 +152,11 @@ class AmountEnsemble(RegressorMixin, _Mean):
         """Itself: amounts have no season as yet."""
         return self
 
-    def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
-        """Expected amounts, shape (n,)."""
+    def predict(self, X: pd.DataFrame, encoded: Encoded | None = None) -> np.ndarray:  # noqa: N803
+        """Expected amounts, shape (n,); `encoded` as of `ProbabilityEnsemble.predict_proba`."""
         total = np.zeros(len(X))
-        for (_, member), weight in zip(self.members_, self.weights_, strict=True):
-            if weight:
-                total += weight * np.maximum(member.predict(X).astype("float64"), 0)
+        for model, given, weight in self._asked(X, encoded):
+            total += weight * np.maximum(model.predict(given).astype("float64"), 0)
         return self.factor * total
 
 

@@ -18,7 +18,6 @@ Propagating Activation Differences", ICML), so it still sums to it. Members coun
 made from one feature count together.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -36,7 +35,7 @@ from xgboost import DMatrix, XGBModel
 
 from segmentation import tree_shap
 from segmentation.baselines import KnownAmount, LimitedAmount
-from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
+from segmentation.ensembles import AmountEnsemble, Encoded, ProbabilityEnsemble
 
 LOGIT, LOG, SHARE, AMOUNT = "logit", "log", "share", "amount"  # what the contributions to a member add up to
 _LOG_LINKS = ("reg:tweedie", "reg:gamma", "count:poisson", "tweedie", "gamma", "poisson")
@@ -52,7 +51,7 @@ class Contributions:
     """What each feature adds for each row: `base + values.sum(axis=1)` is the ensemble's logit, or its amount.
 
     :param columns: names of the features, in the order of the ensemble's members.
-    :param values: shape (n, features).
+    :param values: shape (n, features); those of a feature lie beside each other in memory.
     """
 
     columns: tuple[str, ...]
@@ -60,31 +59,36 @@ class Contributions:
     values: np.ndarray
 
 
-def contributions(ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.DataFrame) -> Contributions:
+def contributions(
+    ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.DataFrame, encoded: Encoded | None = None
+) -> Contributions:
     """The contributions of every feature that a member uses.
 
     :param inputs: as `preparation.inputs` makes them, shape (n, features).
+    :param encoded: what the ensemble's `encoded` has made of them, if it has been called.
     :raises NotExplainedError: a member is none of the kinds above.
     """
     is_amount = isinstance(ensemble, AmountEnsemble)
     parts = []
-    for (_, member), weight in zip(ensemble.members_, ensemble.weights_, strict=True):
+    matrices = ensemble.encoded(inputs) if encoded is None else encoded
+    for (_, member), weight, matrix in zip(ensemble.members_, ensemble.weights_, matrices, strict=True):
         if not weight:
             continue
         encoder = member.named_steps["encode"]
-        matrix = np.asarray(member[:-1].transform(inputs))
         base, values = _rescaled(
             *_of_estimator(member[-1], matrix, getattr(encoder, "means_", None)), AMOUNT if is_amount else LOGIT
         )
         sources = getattr(encoder, "sources_", member.named_steps["select"].columns_)
-        parts.append((weight * base, weight * values, sources))
-    columns = tuple(dict.fromkeys(source for _, _, sources in parts for source in sources))
+        parts.append((weight * base, weight, values, sources))
+    columns = tuple(dict.fromkeys(source for *_, sources in parts for source in sources))
+    places = {column: place for place, column in enumerate(columns)}
     factor = ensemble.factor if is_amount else ensemble.slope
-    total = np.zeros((len(inputs), len(columns)))
-    for _, values, sources in parts:
-        total += values @ _collector(sources, columns)
-    base = factor * sum(base for base, _, _ in parts) + (0.0 if is_amount else ensemble.intercept)
-    return Contributions(columns, base, factor * total)
+    total = np.zeros((len(columns), len(inputs)))
+    for _, weight, values, sources in parts:
+        for added, source in zip(values.T, sources, strict=True):
+            total[places[source]] += factor * weight * added
+    base = factor * sum(base for base, *_ in parts) + (0.0 if is_amount else ensemble.intercept)
+    return Contributions(columns, base, total.T)
 
 
 def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarray) -> tuple[float, np.ndarray, str]:
@@ -93,10 +97,14 @@ def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarra
         case LogisticRegression() | TweedieRegressor():
             coefficients = estimator.coef_.ravel()
             base = float(np.ravel(estimator.intercept_)[0] + means @ coefficients)
+            values = np.empty_like(matrix)
+            for column, coefficient in enumerate(coefficients):  # each in the processor's cache
+                np.subtract(matrix[:, column], means[column], out=values[:, column])
+                values[:, column] *= coefficient
             if isinstance(estimator, LogisticRegression):
-                return base, (matrix - means) * coefficients, LOGIT
+                return base, values, LOGIT
             is_log = estimator.link == "log" or (estimator.link == "auto" and estimator.power > 0)
-            return base, (matrix - means) * coefficients, LOG if is_log else AMOUNT
+            return base, values, LOG if is_log else AMOUNT
         case XGBModel():
             booster, tables = estimator.get_booster(), tree_shap.tables_of(estimator)
             rows = DMatrix(matrix[:1] if tables else matrix)
@@ -142,11 +150,6 @@ def _rescaled(base: float, values: np.ndarray, scale: str, wanted: str) -> tuple
 
 def _logit(share: np.ndarray) -> np.ndarray:
     return logit(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
-
-
-def _collector(sources: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """Shape (len(sources), len(columns)): 1 where a column of a matrix was made from a feature."""
-    return (np.array(sources, dtype=object)[:, None] == np.array(columns, dtype=object)).astype("float64")
 
 
 @dataclass(frozen=True)

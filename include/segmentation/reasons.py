@@ -83,25 +83,27 @@ def tell(found: Contributions, inputs: pd.DataFrame, model: str) -> pa.Array:
     :param model: the registered name of the model, which says what a contribution raises.
     """
     names = [name for name in found.columns if name not in WITHHELD]
-    values = found.values[:, [found.columns.index(name) for name in names]]
+    columns = [inputs[name].to_numpy() if inputs[name].dtype.kind == "f" else inputs[name].array for name in names]
+    values = found.values.T[[found.columns.index(name) for name in names]]
     book = phrasebook()
     lacks = _lacks(names, inputs)
-    parts = [(values * ~lacks, _kinds([book[name].kind for name in names], names))]
-    parts.append((values * lacks, _kinds([f"no {book[name].source}" for name in names])))
-    weights = np.hstack([_summed(part, kinds) for part, kinds in parts])
-    chosen = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :MOST]
+    parts = [(np.where(lacks, 0, values), _kinds([book[name].kind for name in names], names))]
+    parts.append((np.where(lacks, values, 0), _kinds([f"no {book[name].source}" for name in names])))
+    weights = np.vstack([_summed(part, kinds) for part, kinds in parts])
+    chosen = _heaviest(weights)
     codes, texts, first = np.full(chosen.shape, -1), [], 0
     for part, kinds in parts:
         for kind in range(max(kinds, default=-1) + 1):
-            rows, ranks = np.nonzero((chosen == first + kind) & (np.take_along_axis(weights, chosen, 1) != 0))
+            rows, ranks = np.divmod(np.flatnonzero(chosen == first + kind), chosen.shape[1])
             places = np.flatnonzero(np.array(kinds) == kind)
-            rises = weights[rows, first + kind] > 0
-            heaviest = places[(part[np.ix_(rows, places)] * np.where(rises, 1, -1)[:, None]).argmax(axis=1)]
+            rises = weights[first + kind, rows] > 0
+            told = np.stack([part[place].take(rows) for place in places])
+            heaviest = places[np.where(rises, told, -told).argmax(axis=0)]
             if part is not parts[0][0]:
-                heaviest = _nothing_at_all(heaviest, rows, places, names, inputs)
-            for place in np.unique(heaviest):
+                heaviest = _nothing_at_all(heaviest, rows, places, names, columns)
+            for place in np.flatnonzero(np.bincount(heaviest, minlength=len(names))):
                 mine = heaviest == place
-                column = inputs[names[place]].iloc[rows[mine]]
+                column = columns[place].take(rows[mine])
                 codes[rows[mine], ranks[mine]], more = _texts(column, rises[mine], names[place], model, len(texts))
                 texts += more
         first += max(kinds, default=-1) + 1
@@ -189,44 +191,68 @@ def _kinds(kinds: list[str], names: list[str] | None = None) -> list[int]:
 
 
 def _lacks(names: list[str], inputs: pd.DataFrame) -> np.ndarray:
-    """Whether a feature says that there is nothing: no value, a count of 0, or no such thing at all; (n, features)."""
-    book, found = phrasebook(), np.zeros((len(inputs), len(names)), bool)
-    for place, name in enumerate(names):
+    """Whether a feature says that there is nothing: no value, a count of 0, or no such thing at all; (features, n)."""
+    book, found = phrasebook(), np.zeros((len(names), len(inputs)), bool)
+    no_such_thing = {anchor: np.isnan(inputs[anchor].to_numpy()) for anchor in _ANCHORS.values() if anchor in inputs}
+    for lacks, name in zip(found, names, strict=True):
         phrase, values = book[name], inputs[name]
         anchor = _ANCHORS.get(phrase.source)
         if values.dtype.kind == "f":
-            found[:, place] = np.isnan(values) if phrase.unit in _NO_COUNTS else np.isnan(values) | (values == 0)
+            np.isnan(values.to_numpy(), out=lacks)
+            if phrase.unit not in _NO_COUNTS:
+                lacks |= values.to_numpy() == 0
         else:
-            found[:, place] = values == preparation.UNKNOWN
-        if anchor in inputs:
-            found[:, place] |= np.isnan(inputs[anchor])
+            lacks |= np.asarray(values == preparation.UNKNOWN)
+        if anchor in no_such_thing:
+            lacks |= no_such_thing[anchor]
     return found
 
 
 def _nothing_at_all(
-    heaviest: np.ndarray, rows: np.ndarray, places: np.ndarray, names: list[str], inputs: pd.DataFrame
+    heaviest: np.ndarray, rows: np.ndarray, places: np.ndarray, names: list[str], columns: list[np.ndarray]
 ) -> np.ndarray:
     """Of what there is nothing of at all, the feature that says so shortest stands for all others."""
     for place in places:
         if names[place] in _ANCHORS.values():
-            return np.where(np.isnan(inputs[names[place]].to_numpy()[rows]), place, heaviest)
+            return np.where(np.isnan(columns[place].take(rows)), place, heaviest)
     return heaviest
 
 
+def _heaviest(weights: np.ndarray) -> np.ndarray:
+    """The kinds that weigh most, the heaviest first, of equals the first; -1 where none is left that weighs anything.
+
+    :param weights: shape (kinds, n).
+    :returns: shape (n, MOST).
+    """
+    chosen, sizes = np.full((MOST, weights.shape[1]), -1, "int16"), np.abs(weights)
+    for rank in chosen:
+        most = np.zeros(weights.shape[1])
+        for kind, size in enumerate(sizes):
+            is_more = size > most
+            np.copyto(rank, kind, where=is_more)
+            np.copyto(most, size, where=is_more)
+        found = np.flatnonzero(rank >= 0)
+        sizes[rank[found], found] = 0
+    return chosen.T
+
+
 def _summed(values: np.ndarray, kinds: list[int]) -> np.ndarray:
-    """Shape (n, kinds)."""
-    return values @ (np.array(kinds)[:, None] == np.arange(max(kinds, default=-1) + 1)).astype("float64")
+    """Shape (kinds, n), of shape (features, n)."""
+    found = np.zeros((max(kinds, default=-1) + 1, values.shape[1]))
+    for column, kind in zip(values, kinds, strict=True):
+        found[kind] += column
+    return found
 
 
-def _texts(values: pd.Series, rises: np.ndarray, name: str, model: str, first: int) -> tuple[np.ndarray, list[str]]:
+def _texts(values: Any, rises: np.ndarray, name: str, model: str, first: int) -> tuple[np.ndarray, list[str]]:
     """(the number of each row's text, the texts): every distinct one is made once.
 
+    :param values: an array of numbers or of texts, shape (n,).
     :param first: the number that the texts begin at.
     """
     phrase, effects = phrasebook()[name], _EFFECTS[model]
     if values.dtype.kind == "f":
-        numbers = values.to_numpy()
-        values = np.where(np.abs(numbers) >= 10, np.rint(numbers), np.round(numbers, 2))
+        values = np.where(np.abs(values) >= 10, np.rint(values), np.round(values, 2))
     codes, distinct = pd.factorize(values, use_na_sentinel=False)
     both = [f"{text} ({effect})" for text in map(phrase.of, distinct) for effect in effects]
     return first + 2 * codes + np.where(rises, 0, 1), both

@@ -1,8 +1,8 @@
 """
 score: `feat.customer_daily` + the promoted models -> `score.customer_daily`: every customer of one day.
 
-One function over batches (`scoring.score_batch`), in this process or over Spark's partitions, so memory is bounded by
-the batch. Columns whose model or stage is not there stay null.
+One function over batches (`scoring.score_batch`), some at a time in this process or over Spark's partitions, so memory
+is bounded by the batch. Columns whose model or stage is not there stay null.
 """
 
 import datetime as dt
@@ -33,7 +33,7 @@ def score_customers(day: dt.date, scored_at: dt.datetime, stores: Stores) -> dic
     )
     scored = partial(_score_arrow, day=day, scored_at=scored_at, champions=champions, limits=limits, config=config)
     path = lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day)
-    scores = engine.mapped(path, scored, tables.SEGMENT_COLUMNS, stores.lake, config.batch_rows)
+    scores = engine.mapped(path, scored, tables.SEGMENT_COLUMNS, stores.lake, config.batch_rows, threads=config.threads)
     rows = lake.write(stores.lake, tables.CUSTOMER_SCORES, day, scores, tables.SEGMENT_COLUMNS)
     return {"rows": rows, "model_versions": champions.versions}
 

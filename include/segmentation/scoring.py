@@ -9,7 +9,6 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segmentation import explain, model_cache, naming, preparation, reasons, settings, tables, tastes
+from segmentation.ensembles import Encoded
 from segmentation.registry import NoModelError, Registry, Version
 
 log = logging.getLogger(__name__)
@@ -149,11 +149,15 @@ def score_batch(
         "buyers": (features["orders_count"] > 0).to_numpy(),
         "newcomers": np.isin(stage, ["prospect", "new"]),
     }
-    inputs = _inputs(features, champions.columns)
-    with ThreadPoolExecutor(config.threads) as pool:
-        scores = dict(pool.map(lambda model: (model, _predicted(model, champions, inputs, who)), champions.targets))
-        decide = _deciding(champions, who) if has_reasons else {}
-        told = list(pool.map(lambda each: _reasons(*each, champions, inputs), decide.items()))
+    inputs = preparation.coded_inputs(features, champions.columns)
+    inputs_of = {name: inputs if mine.all() else inputs.loc[mine] for name, mine in who.items()}
+    decide = _deciding(champions, who) if has_reasons else {}
+    scores, told = {}, []
+    for model in champions.targets:
+        name = tables.TARGETS[model].who
+        scores[model], encoded = _predicted(model, champions, inputs_of[name], who[name])
+        if model in decide:
+            told.append(_reasons(model, champions, inputs_of[name], encoded, who[name], decide[model]))
     columns: dict[str, Any] = {
         "customer_id": features["customer_id"],
         "as_of_date": pa.repeat(pa.scalar(day), rows),
@@ -238,22 +242,20 @@ def _published(
     return published
 
 
-def _inputs(features: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The features as the models take them, categories by number, so that no model looks at each text again."""
-    inputs = preparation.inputs(features, columns)
-    texts = [name for name in columns if inputs[name].dtype.kind != "f"]
-    return inputs.assign(**{name: inputs[name].astype("category") for name in texts})
+def _predicted(model: str, champions: Champions, inputs: pd.DataFrame, mine: np.ndarray) -> tuple[np.ndarray, Encoded]:
+    """(the prediction for each row of the batch, NaN for whom it does not apply to; what it was made from).
 
-
-def _predicted(model: str, champions: Champions, inputs: pd.DataFrame, who: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The prediction for each row, NaN for whom it does not apply to, shape (n,)."""
+    :param inputs: of those to whom it applies.
+    :param mine: who they are among the batch's rows, shape (n,).
+    """
     target, (_, estimator, metadata) = tables.TARGETS[model], champions.targets[model]
-    mine = who[target.who]
-    score = np.full(len(inputs), np.nan)
-    if mine.any():
-        own = inputs.loc[mine, metadata["columns"]]
-        score[mine] = estimator.predict(own) if target.is_amount else estimator.predict_proba(own)[:, 1]
-    return score
+    score = np.full(len(mine), np.nan)
+    if not mine.any():
+        return score, []
+    own = inputs[metadata["columns"]]
+    encoded = estimator.encoded(own)
+    score[mine] = estimator.predict(own, encoded) if target.is_amount else estimator.predict_proba(own, encoded)[:, 1]
+    return score, encoded
 
 
 def _deciding(champions: Champions, who: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -271,13 +273,28 @@ def _deciding(champions: Champions, who: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def _reasons(
-    model: str, rows: np.ndarray, champions: Champions, inputs: pd.DataFrame
+    model: str,
+    champions: Champions,
+    inputs: pd.DataFrame,
+    encoded: Encoded,
+    mine: np.ndarray,
+    rows: np.ndarray,
 ) -> tuple[np.ndarray, pa.Array | None]:
-    """(places of the rows, the reasons of each); None where it is not known what the features add to the model."""
+    """(places of the rows in the batch, the reasons of each); None where it is not known what the features add to the
+    model.
+
+    :param inputs: and
+    :param encoded: of those to whom the model applies, see `_predicted`.
+    :param rows: whose reasons are wanted, of these; shape (n,) like `mine`.
+    """
     _, estimator, metadata = champions.targets[model]
-    own = inputs.loc[rows, metadata["columns"]]
+    own, wanted = inputs[metadata["columns"]], rows[mine]
+    if not wanted.all():
+        own, places = own.loc[wanted], np.flatnonzero(wanted)
+        encoded = [matrix if matrix is None else matrix.T.take(places, axis=1).T for matrix in encoded]
     try:
-        return np.flatnonzero(rows), reasons.tell(explain.contributions(estimator, own), own, model)
+        found = explain.contributions(estimator, own, encoded)
+        return np.flatnonzero(rows), reasons.tell(found, own, model)
     except explain.NotExplainedError as error:
         log.warning("no reasons for the scores of %s: %s", model, error)
         return np.flatnonzero(rows), None

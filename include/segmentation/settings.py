@@ -266,8 +266,8 @@ class Score(_Group):
     high_churn_probability: float = Field(0.70, gt=0, lt=1)
     medium_churn_probability: float = Field(0.40, gt=0, lt=1)
     least_content_share: float = Field(0.25, gt=0, le=1, description="of looks, from which content is preferred")
-    batch_rows: int = Field(50_000, ge=1)
-    threads: int = Field(2, ge=1, description="models that predict at the same time")
+    batch_rows: int = Field(25_000, ge=1, description="customers in a batch")
+    threads: int = Field(2, ge=1, description="batches that are scored at the same time")
 
     @model_validator(mode="after")
     def _order(self):

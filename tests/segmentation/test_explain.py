@@ -84,6 +84,19 @@ def test_contributions_sum_to_the_calibrated_logit(shop, fitted, name):
     assert set(found.columns) <= set(shop[0].columns)
 
 
+def test_a_matrix_that_was_made_before_is_made_no_more(shop, fitted, monkeypatch):
+    members = [(n, fitted["yes", n]) for n in ("linear", "xgboost", "forest")]
+    ensemble = ProbabilityEnsemble.of(members, [2, 1, 0], slope=0.9, intercept=0.1)
+    plain, chances = explain.contributions(ensemble, shop[0]), ensemble.predict_proba(shop[0])
+    encoded = ensemble.encoded(shop[0])
+    assert encoded[2] is None  # the forest weighs nothing
+    monkeypatch.setattr(preparation.Encoder, "transform", None)
+    found = explain.contributions(ensemble, shop[0], encoded)
+    assert (found.values == plain.values).all()
+    assert found.base == plain.base
+    assert (ensemble.predict_proba(shop[0], encoded) == chances).all()
+
+
 def test_contributions_of_members_count_by_weight(shop, fitted):
     names = ["linear", "xgboost", "forest"]
     ensemble = ProbabilityEnsemble.of([(n, fitted["yes", n]) for n in names], [3, 2, 1], slope=0.9, intercept=0.1)

@@ -11,6 +11,7 @@ from scipy.stats import skew
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from segmentation import preparation
 from segmentation.preparation import (
     Encoder,
     FeatureSelector,
@@ -187,3 +188,31 @@ def test_more_rows_than_enough_do_not_change_the_power_much():
     amounts = np.random.default_rng(0).gamma(2, 10, (40_000, 1))
     few, all_of_them = (SampledPowerTransformer(rows).fit(amounts) for rows in (2_000, 40_000))
     assert few.lambdas_ == pytest.approx(all_of_them.lambdas_, abs=0.05)
+
+
+def test_columns_are_scaled_as_by_the_steps_themselves_to_the_last_bit():
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"spent": rng.gamma(0.3, 200.0, 3_001), "change": rng.normal(0, 5, 3_001), "same": 2.0})
+    frame["rare"] = np.where(rng.random(3_001) < 0.2, NAN, frame["spent"] ** 2)
+    encoder = Encoder(scaled_numbers()).fit(frame)
+    encoder.numbers_[2].lambdas_[1] = 2.0  # whose formula for what is below 0 is another
+    newer = frame.assign(change=NAN, spent=-frame["spent"]).iloc[:777]
+    for rows in (frame, newer):
+        assert (encoder.transform(rows) == encoder.numbers_.transform(rows)).all()
+
+
+def test_coded_inputs_are_the_same_inputs():
+    frame = pd.DataFrame(
+        {
+            "x": [1.0, np.inf, NAN],
+            "count": pd.array([1, None, 3], "Int64"),
+            "city": ["Ely", None, "unknown"],
+            "left": ["a", "b", "a"],
+        }
+    )
+    plain, coded = (make(frame, list(frame.columns)) for make in (preparation.inputs, preparation.coded_inputs))
+    texts = {name: coded[name].astype(object) for name in ("city", "left")}
+    pd.testing.assert_frame_equal(coded.assign(**texts), plain.astype(dict.fromkeys(texts, object)))
+    assert coded["city"].cat.categories.tolist() == ["Ely", "unknown"]
+    encoder = Encoder().fit(plain)
+    np.testing.assert_array_equal(encoder.transform(coded), encoder.transform(plain))

@@ -99,6 +99,15 @@ def test_what_adds_nothing_is_no_reason():
     assert told({"tenure_days": (40.0, 0.0)}) == []
 
 
+def test_of_kinds_that_weigh_the_same_the_first_is_told_and_the_order_is_that_of_the_weights():
+    rng = np.random.default_rng(2)
+    weights = rng.integers(-3, 4, (9, 500)).astype("float64")  # many are equal, many are 0
+    found = reasons._heaviest(weights)
+    for kinds, own in zip(found, weights.T, strict=True):
+        ranked = [kind for kind in np.argsort(-np.abs(own), kind="stable") if own[kind]][: reasons.MOST]
+        assert kinds.tolist() == ranked + [-1] * (reasons.MOST - len(ranked))
+
+
 def test_rows_do_not_mix():
     found = Contributions(("last_order_age_days", "spend_total"), 0.0, np.array([[0.1, 0.5], [0.9, -0.2], [-0.3, 0.1]]))
     inputs = pd.DataFrame({"last_order_age_days": [1.0, 2.0, 3.0], "spend_total": [10.0, 20.0, 30.0]})

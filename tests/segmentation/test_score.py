@@ -193,6 +193,7 @@ def test_what_passes_the_gate_is_what_was_scored(trained_shop):
 def test_batches_do_not_change_a_score(trained_shop):
     small, large = scores_of(trained_shop, batch_rows=7)[1], scores_of(trained_shop, batch_rows=100_000)[1]
     assert small.equals(large)
+    assert scores_of(trained_shop, batch_rows=7, threads=3)[1].equals(scores_of(trained_shop, threads=1)[1])
 
 
 def test_a_day_before_the_training_is_not_scored_and_says_what_to_do(trained_shop):

@@ -34,7 +34,7 @@ with engine.session(sys.argv[2], config) as session:
     import pyarrow.parquet as pq
     pq.write_table(found, path)
 print(found.to_pylist())
-print(engine.table_of(engine.mapped(path, doubled, found.schema, sys.argv[2], 2, config)).num_rows)
+print(engine.table_of(engine.mapped(path, doubled, found.schema, sys.argv[2], 2, config=config)).num_rows)
 """
 
 
