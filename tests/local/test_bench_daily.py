@@ -76,6 +76,19 @@ def test_what_was_said_to_have_been_changed_stays(tmp_path):
     assert "| seconds | 2 | 1 |" in text
 
 
+def test_the_page_is_written_again_from_what_is_there(tmp_path):
+    change = {"what": "Less.", "why": "It was too much: `make less of it`. " * 20, "figures": [["seconds", "2", "1"]]}
+    told = {**measured(**{"100": of_size(100, 1.0), "1000": of_size(1000, 10.0)}), "changes": [change]}
+    (tmp_path / "benchmarks.json").write_text(json.dumps(told))
+    page.main(tmp_path)
+    lines = (tmp_path / "benchmarks.md").read_text().splitlines()
+    assert "| seconds | 2 | 1 |" in lines
+    told_of = [line for line in lines if "much" in line]
+    assert max(map(len, told_of)) <= 120
+    assert " ".join(told_of).count("`make less of it`") == sum(line.count("`make less of it`") for line in lines) == 20
+    assert json.loads((tmp_path / "benchmarks.json").read_text()) == told
+
+
 def test_a_target_that_was_missed_is_told_so():
     found = of_size(1_000_000, 1.0)
     told = {target: (text, is_reached) for target, text, is_reached in page.targets(found)}

@@ -1,14 +1,21 @@
-"""docs/benchmarks.md, its picture and the JSON beside it: what `make bench` has measured, and nothing else."""
+"""
+docs/benchmarks.md, its picture and the JSON beside it: what `make bench` has measured, and nothing else.
+
+`python -m local.bench.daily.page` writes the page from the JSON as it is, where a change was told there by hand.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from local.bench.daily import airflow, on_spark, work
+from local.state import REPOSITORY
 
 NAME = "benchmarks"
 CHANGES = "changes"  # written by hand in the JSON, kept when it is written anew
@@ -16,6 +23,7 @@ DAILY_GOAL = 1_000_000
 OTHERS_NOTE = 0.2  # cores that other programs took, from which it is said
 SCRIPT, IN_POSTGRES = "the script that people write", "the feature SQL inside Postgres"
 LEARNING = "learning the random forest"
+_NO_BREAK = "\0"
 
 INSTEAD = """\
 [The script](../local/bench/daily/script.py) reads customers, orders, tickets and half a year of events with
@@ -396,7 +404,9 @@ def _changes(measured: Measured) -> Iterator[str]:
     yield "## What was changed for it, before and after"
     yield ""
     for each in measured[CHANGES]:
-        yield f"**{each['what']}** {each['why']}"
+        told = f"**{each['what']}** {each['why']}"
+        whole = re.sub("`[^`]+`", lambda command: command[0].replace(" ", _NO_BREAK), told)  # a command stays on a line
+        yield from (line.replace(_NO_BREAK, " ") for line in textwrap.wrap(whole, 120, break_on_hyphens=False))
         yield ""
         yield "| | before | after |"
         yield "|---|---:|---:|"
@@ -440,3 +450,11 @@ def _picture(measured: Measured):
 def _line(axes, points: Sequence[tuple[int, float]], label: str, **style: Any) -> None:
     if points:
         axes.plot(*zip(*points, strict=True), label=label, **{"marker": "o", "markersize": 4, **style})
+
+
+def main(to: Path = REPOSITORY / "docs") -> None:
+    write(json.loads((to / f"{NAME}.json").read_text()), to)
+
+
+if __name__ == "__main__":
+    main()
