@@ -21,6 +21,7 @@ override export REPROCESS := $(value REPROCESS)
 override export BACKUP := $(value BACKUP)
 override export KEEP := $(value KEEP)
 override export FORCE := $(value FORCE)
+override export ANSWER := $(value ANSWER)
 override export SIZES := $(value SIZES)
 override export FOLDER := $(value FOLDER)
 override export AIRFLOW := $(value AIRFLOW)
@@ -50,8 +51,8 @@ status: installed  ## what runs, and where
 load: ready  ## fill the shop: DATA=<file>, or without it a simulated shop, if there is none yet
 	@$(LOCAL) load $(if $(DATA),--data "$$DATA")
 
-simulate: ready  ## let the simulated shop grow: [DAYS=1]; or make a new one: CUSTOMERS=<n> [DAYS=546] [SEED=<n>]
-	@$(LOCAL) simulate $(if $(CUSTOMERS),--customers="$$CUSTOMERS") $(if $(DAYS),--days="$$DAYS") $(if $(SEED),--seed="$$SEED")
+simulate: ready  ## let the simulated shop grow: [DAYS=1] [ANSWER=1 does what is published]; or make a new one: CUSTOMERS=<n> [DAYS=546] [SEED=<n>]
+	@$(LOCAL) simulate $(if $(CUSTOMERS),--customers="$$CUSTOMERS") $(if $(DAYS),--days="$$DAYS") $(if $(SEED),--seed="$$SEED") $(if $(ANSWER),--answer)
 
 run: installed  ## run a DAG for a day and follow it: DAG=<dag_id> DAY=<yyyy-mm-dd> [CONF=<json>]
 	@$(LOCAL) run --dag="$$DAG" --day="$$DAY" --conf="$$CONF"

@@ -72,7 +72,7 @@ def simulate(options: argparse.Namespace) -> None:
     from local.simulator.command import simulate as fill_or_grow
     from local.stack import Stack
 
-    fill_or_grow(Stack(), options.customers, options.days, options.seed)
+    fill_or_grow(Stack(), options.customers, options.days, options.seed, is_answering=options.answer)
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -309,6 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     part = commands.add_parser("simulate")
     for name in ("customers", "days", "seed"):
         part.add_argument(f"--{name}", type=a_number)
+    part.add_argument("--answer", action="store_true")
     part.set_defaults(command=simulate)
     part = commands.add_parser("run")
     part.add_argument("--dag", type=a_dag_id, required=True)

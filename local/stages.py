@@ -17,12 +17,13 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from local.errors import StackError
 from local.stack import Addresses, Say, Stack
 from local.state import State
-from segmentation import tables, warehouse
+from segmentation import strategy_file, tables, warehouse
 from segmentation.settings import Stores
 
 DAILY, WEEKLY, POLICY = "segment_customers_daily", "train_models_weekly", "learn_policy_weekly"
@@ -101,13 +102,18 @@ class Stages:
     """Calls the functions of tasks on a stack.
 
     :param answers: what a human answers to the questions of a comparison, as `promote_models` takes it; None: nothing.
+    :param strategies: the file of strategies.
     """
 
     def __init__(
-        self, stack: Stack, answers: Callable[[Mapping[str, Any]], list[dict[str, Any]] | None] = lambda _: None
+        self,
+        stack: Stack,
+        answers: Callable[[Mapping[str, Any]], list[dict[str, Any]] | None] = lambda _: None,
+        strategies: Path = strategy_file.CONFIG,
     ) -> None:
         self.stack = stack
         self.answers = answers
+        self.strategies = strategies
         self.used: list[Usage] = []
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([f"segmentation.{name}" for name in _PRELOADED.split()])
@@ -188,7 +194,7 @@ class Stages:
             ],
             "validate_raw": lambda: one("validate", "accept_raw", day, stores, run_id),
             "score": lambda: one("score", "score_customers", day, now, stores),
-            "strategy": lambda: one("strategy", "choose_strategies", day, stores, self._key()),
+            "strategy": lambda: one("strategy", "choose_strategies", day, stores, self._key(), self.strategies),
             "publish": lambda: one("publish", "publish_segments", day, stores, self._last("validate_scores"), run_id),
             "compact": lambda: one("compaction", "compact_history", stores),
             # By the clock, as what it drops was made by the clock

@@ -39,7 +39,7 @@ def main(customers: int, blocks: int, a_block: int, control_share: float, again:
             server.stop()
     sizes = found.groupby("campaign_id")[["treatment_customers", "control_customers"]].first().median()
     title = f"{customers:,} customers, {found['campaign_id'].nunique()} campaigns of "
-    _show(found, title + f"{sizes.iloc[0]:,.0f} treated and {sizes.iloc[1]:,.0f} held out (medians)")
+    show(found, title + f"{sizes.iloc[0]:,.0f} treated and {sizes.iloc[1]:,.0f} held out (medians)")
 
 
 def compared(
@@ -51,7 +51,6 @@ def compared(
     :param again: how often the arms of those that change nothing are drawn again.
     """
     from local import load
-    from local.simulator import campaign_truth
     from local.simulator.settings import BLOCK_DAYS, LAST_DAY, Settings
     from segmentation import evaluate, extract, tables, validate
     from segmentation.settings import Stores
@@ -71,6 +70,13 @@ def compared(
     _said("extracted and accepted", begun)
     evaluate.evaluate_campaigns(day, stores)
     _said("evaluated", begun)
+    return with_truth(dsn)
+
+
+def with_truth(dsn: str) -> pd.DataFrame:
+    """What `marketing.campaign_results` says of the simulated shop's campaigns, by campaign and metric, and `truth`."""
+    from local.simulator import campaign_truth
+
     truth = campaign_truth.of_contacts(dsn).groupby(["campaign_id", "strategy_id"])
     truth = truth[[f"{metric}_more" for metric in METRICS]].mean().reset_index()
     return _results(dsn).merge(truth, on=["campaign_id", "strategy_id"]).assign(
@@ -115,7 +121,8 @@ def _results(dsn: str) -> pd.DataFrame:
         return pd.DataFrame(warehouse.fetch_dicts(connection, statement))
 
 
-def _show(found: pd.DataFrame, title: str) -> None:
+def show(found: pd.DataFrame, title: str) -> None:
+    """Prints how often intervals hold the truth, and what else the module promises; `found` as of `with_truth`."""
     table = Table(title=title)
     for heading in ("metric", "estimate", "campaigns", "95% intervals hold the truth", "of no effect",
                     "false alarms", "mean error / mean width", "variance less", "not trusted"):  # fmt: skip
@@ -128,10 +135,10 @@ def _show(found: pd.DataFrame, title: str) -> None:
         ):
             told = rows.dropna(subset=[low])
             alarms = told.loc[told["strategy_id"] == NOTHING, p] < 0.05
-            drawn_once = told[~told["campaign_id"].str.fullmatch(r".*-.*-.*")]
+            drawn_once = told[~told["campaign_id"].str.fullmatch(r"CAMPAIGN-.*-.*")]
             held = (drawn_once[low] <= drawn_once["truth"]) & (drawn_once["truth"] <= drawn_once[high])
             bias = (drawn_once[value] - drawn_once["truth"]).mean() / (drawn_once[high] - drawn_once[low]).mean()
-            less = f"{drawn_once['variance_reduction'].median():.1%}" if name == "adjusted" else ""
+            less = f"{drawn_once['variance_reduction'].median():.1%}" if name == "adjusted" and len(drawn_once) else ""
             table.add_row(metric, name, f"{len(drawn_once):,}", _share(held), f"{len(alarms):,}", _share(alarms),
                           f"{bias:+.3f}", less, f"{(~drawn_once['is_trusted']).sum()}")  # fmt: skip
     console.print(table)
@@ -140,6 +147,8 @@ def _show(found: pd.DataFrame, title: str) -> None:
 def _share(flags: pd.Series) -> str:
     from segmentation.fairness import wilson
 
+    if not len(flags):
+        return ""
     low, high = wilson(float(flags.mean()), len(flags), 1.96)
     return f"{flags.mean():.1%} ({low:.1%} .. {high:.1%})"
 

@@ -83,7 +83,7 @@ class Shop:
             factor[who], since[who] = MULTIPLIERS[strategy[who], self.people.kind[who]], now
         pull = Pull(factor, since, np.where(since == FOREVER, FOREVER, end))
         span = (self.week, now, end)
-        found = purchases.orders_of_block(self.people, self.memory, self.calendar, span, pull, now, end)
+        found = purchases.orders_of_block(self.people, self.memory, self.calendar, span, [pull], now, end)
         channel = baskets.channels(self.people, found)
         lived = baskets.lives(self.settings, self.people, found, channel)
         filled = baskets.fill(self.people, self.catalogue.shelf(now), found, lived, channel)

@@ -19,18 +19,19 @@ from segmentation import warehouse
 _US = "(extract(epoch from {}) * 1000000)::bigint"
 _QUERY = f"""
     select c.campaign_id, c.customer_id, c.arm, k.strategy_id, t.latent_type, t.orders_a_day, t.drop_out_probability,
-        t.order_value_mean, t.cancelled_share, t.is_prospect, t.lost_us,
+        t.order_value_mean, t.cancelled_share, t.is_prospect, t.lost_us, e.rate_multiplier,
         {_US.format("c.contacted_at")} as contacted_us, {_US.format("k.ends_at")} as ends_us
     from shop.campaign_contacts as c
     inner join shop.campaigns as k on c.campaign_id = k.campaign_id
     inner join truth.customers as t on c.customer_id = t.customer_id
+    left join truth.campaign_effects as e on c.campaign_id = e.campaign_id and t.latent_type = e.latent_type
     order by c.campaign_id, c.customer_id
 """  # noqa: S608 - constants
 _READ = pa.schema(
     [
         *((name, pa.string()) for name in ("campaign_id", "customer_id", "arm", "strategy_id", "latent_type")),
         *((name, pa.float64()) for name in ("orders_a_day", "drop_out_probability", "order_value_mean",
-                                            "cancelled_share")),
+                                            "cancelled_share", "rate_multiplier")),
         ("is_prospect", pa.bool_()),
         *((name, pa.int64()) for name in ("lost_us", "contacted_us", "ends_us")),
     ]
@@ -44,7 +45,7 @@ def of_contacts(dsn: str) -> pd.DataFrame:
     :returns: `campaign_id`, `customer_id`, `arm`, `strategy_id`; `conversion` and `revenue` expected until the
         campaign's end without treatment, and `conversion_more` and `revenue_more`, what treating adds. Who is alive is
         taken as it truly was at the contact; cancelled orders are none.
-    :raises ValueError: there is no simulated shop.
+    :raises ValueError: there is no simulated shop; a campaign is not one of it, nor of a strategy that it knows.
     """
     with warehouse.connect(dsn) as connection:
         shop = practice_shop.find(connection)
@@ -52,12 +53,19 @@ def of_contacts(dsn: str) -> pd.DataFrame:
         raise ValueError("there is no simulated shop whose campaigns could be known")
     found = pa.Table.from_batches(warehouse.stream(dsn, _QUERY, _READ), _READ).to_pandas()
     kind = found["latent_type"].map({name: place for place, name in enumerate(TYPE_NAMES)}).to_numpy()
-    strategy = found["strategy_id"].map({one.strategy_id: place for place, one in enumerate(STRATEGIES)}).to_numpy()
+    strategy = found["strategy_id"].map({one.strategy_id: place for place, one in enumerate(STRATEGIES)})
+    # a campaign that somebody added to the shop, such as a copy of one, changes what its strategy does
+    factor = found["rate_multiplier"].to_numpy(float, copy=True)
+    is_added = np.isnan(factor)
+    if strategy[is_added].isna().any():
+        name = found.loc[is_added & strategy.isna(), "strategy_id"].iloc[0]
+        raise ValueError(f"nothing in the simulated shop tells what strategy {name!r} truly changes")
+    factor[is_added] = MULTIPLIERS[strategy[is_added].to_numpy(int), kind[is_added]]
     calendar = Calendar(shop.settings, shop.until)
     until, since = (calendar.exposure(kind, found[name].to_numpy()) for name in ("ends_us", "contacted_us"))
     mean = found["orders_a_day"].to_numpy() * (until - since)
     told = found[["campaign_id", "customer_id", "arm", "strategy_id"]].copy()
-    plain, treated = (_expected(found, mean * factor) for factor in (1.0, MULTIPLIERS[strategy, kind]))
+    plain, treated = (_expected(found, mean * each) for each in (1.0, factor))
     for name in plain:
         told[name], told[f"{name}_more"] = plain[name], treated[name] - plain[name]
     return told

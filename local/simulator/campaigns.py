@@ -9,7 +9,7 @@ living customer of rate r and drop-out p orders with probability 1 - exp(-rL), a
 times, since the number is the smaller of a Poisson and a geometric one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -32,25 +32,30 @@ _CONSENTING = np.array([0.72, 0.45, 0.55])
 
 @dataclass(frozen=True)
 class Campaign:
-    """One campaign: its number from 0, its `strategy` (place in STRATEGIES), and its span."""
+    """One campaign: what the shop's books say of it, when it is `announced_at` there, and `strategy`, the place in
+    STRATEGIES of what its contacts truly change. `channel` None: they go over several."""
 
-    number: int
+    campaign_id: str
+    name: str
+    strategy_id: str
+    channel: str | None
     strategy: int
+    announced_at: int
     starts_at: int
     ends_at: int
-
-    @property
-    def campaign_id(self) -> str:
-        return f"CAMPAIGN-{self.number + 1:05d}"
+    cost_per_contact: float
+    fixed_cost: float
 
 
 @dataclass(frozen=True)
 class Contacts:
-    """c contacts of a block: (c,) place of the `customer`, `campaign` (place in the block's list), `is_treated`,
-    `contacted_at`; what came of it, FOREVER for what never happens; `satisfaction` 1..5 (0: none) of `surveyed_at`."""
+    """c contacts of a block: (c,) place of the `customer`, `campaign` (place in the block's list), `channel` (place in
+    CONSENTS), `is_treated`, `contacted_at`; what came of it, FOREVER for what never happens; `satisfaction` 1..5
+    (0: none) of `surveyed_at`."""
 
     customer: np.ndarray
     campaign: np.ndarray
+    channel: np.ndarray
     is_treated: np.ndarray
     contacted_at: np.ndarray
     opened_at: np.ndarray
@@ -62,6 +67,15 @@ class Contacts:
     def __len__(self) -> int:
         return len(self.customer)
 
+    def take(self, chosen: np.ndarray) -> "Contacts":
+        """Some of the contacts, by place or by flag."""
+        return Contacts(*(getattr(self, item.name)[chosen] for item in fields(self)))
+
+    def followed_by(self, others: "Contacts") -> "Contacts":
+        """These, and then the others."""
+        pairs = ((getattr(each, item.name) for each in (self, others)) for item in fields(self))
+        return Contacts(*(np.concatenate([*pair]) for pair in pairs))
+
 
 def campaigns_of_block(settings: Settings, block: tuple[int, int, int]) -> list[Campaign]:
     """The campaigns of a block, spread over its first days, the strategies in turn."""
@@ -69,7 +83,12 @@ def campaigns_of_block(settings: Settings, block: tuple[int, int, int]) -> list[
     for place in range(settings.campaigns_per_block):
         number = block[0] * settings.campaigns_per_block + place
         starts_at = block[1] + (_FIRST_OFFSET_DAYS + place % _OFFSETS) * DAY + 8 * HOUR
-        made.append(Campaign(number, number % len(STRATEGIES), starts_at, starts_at + WINDOW_DAYS * DAY))
+        strategy = STRATEGIES[number % len(STRATEGIES)]
+        made.append(Campaign(
+            f"CAMPAIGN-{number + 1:05d}", f"{strategy.name} {number + 1}", strategy.strategy_id, strategy.channel,
+            number % len(STRATEGIES), starts_at - ANNOUNCED_DAYS * DAY, starts_at, starts_at + WINDOW_DAYS * DAY,
+            strategy.cost_per_contact, strategy.fixed_cost,
+        ))  # fmt: skip
     return made
 
 
@@ -92,7 +111,7 @@ def draw(
     arm, hour = draws.two_uniforms(key, "arm and hour")
     is_treated = arm >= settings.control_share
     contacted = starts + (hour * 2 * DAY).astype(np.int64)
-    return _responses(people.kind[who], key, who, campaign, strategy, is_treated, contacted)
+    return responses(people.kind[who], key, who, campaign, channel[reached], strategy, is_treated, contacted)
 
 
 def consent(key: np.ndarray, signed_up: np.ndarray, withdrawn_at: np.ndarray, time: np.ndarray | int) -> np.ndarray:
@@ -121,12 +140,10 @@ def pull(contacts: Contacts, campaigns: list[Campaign], people: Population) -> P
     return Pull(factor, since, until)
 
 
-def remember(contacts: Contacts, campaigns: list[Campaign], memory: Memory, until: int) -> None:
+def remember(contacts: Contacts, memory: Memory, until: int) -> None:
     """Notes the consents that were withdrawn over these campaigns before `until`."""
     gone = np.flatnonzero(contacts.unsubscribed_at < until)
-    channels = [CONSENTS.index(STRATEGIES[one.strategy].channel) for one in campaigns]
-    channel = np.array(channels or [0])[contacts.campaign[gone]]
-    memory.withdrawn_at[contacts.customer[gone], channel] = contacts.unsubscribed_at[gone]
+    memory.withdrawn_at[contacts.customer[gone], contacts.channel[gone]] = contacts.unsubscribed_at[gone]
 
 
 EFFECTS = ("contacts", "alive", "purchases", "purchases_more", "orders", "orders_more", "spend", "spend_more")
@@ -169,23 +186,20 @@ def effects(
 
 def rows(campaigns: list[Campaign], since: int, until: int) -> pa.Table:
     """shop.campaigns as of `until`, those that came at `since` or later."""
-    known = [one for one in campaigns if since <= one.starts_at - ANNOUNCED_DAYS * DAY < until]
-    strategies = [STRATEGIES[one.strategy] for one in known]
-    starts = np.array([one.starts_at for one in known], np.int64)
+    known = [one for one in campaigns if since <= one.announced_at < until]
     return pa.table(
         {
             "campaign_id": pa.array([one.campaign_id for one in known], pa.string()),
-            "name": pa.array([f"{one.name} {place.number + 1}" for one, place in zip(strategies, known, strict=True)],
-                             pa.string()),
-            "strategy_id": pa.array([one.strategy_id for one in strategies], pa.string()),
-            "channel": pa.array([one.channel for one in strategies], pa.string()),
-            "starts_at": columns.times(starts),
+            "name": pa.array([one.name for one in known], pa.string()),
+            "strategy_id": pa.array([one.strategy_id for one in known], pa.string()),
+            "channel": pa.array([one.channel for one in known], pa.string()),
+            "starts_at": columns.times(np.array([one.starts_at for one in known], np.int64)),
             "ends_at": columns.times(np.array([one.ends_at for one in known], np.int64)),
-            "cost_per_contact": pa.array([one.cost_per_contact for one in strategies], pa.float64()),
-            "fixed_cost": columns.money(np.array([int(one.fixed_cost * 100) for one in strategies], np.int64)),
-            "updated_at": columns.times(starts - ANNOUNCED_DAYS * DAY),
+            "cost_per_contact": pa.array([one.cost_per_contact for one in known], pa.float64()),
+            "fixed_cost": columns.money(np.array([int(one.fixed_cost * 100) for one in known], np.int64)),
+            "updated_at": columns.times(np.array([one.announced_at for one in known], np.int64)),
         }
-    )  # fmt: skip
+    )
 
 
 def _visibility(people: Population) -> np.ndarray:
@@ -199,7 +213,21 @@ def _multiplier(contacts: Contacts, campaigns: list[Campaign], people: Populatio
     return MULTIPLIERS[strategy, people.kind[contacts.customer]]
 
 
-def _responses(kind, key, who, campaign, strategy, is_treated, contacted) -> Contacts:
+def responses(
+    kind: np.ndarray,
+    key: np.ndarray,
+    who: np.ndarray,
+    campaign: np.ndarray,
+    channel: np.ndarray,
+    strategy: np.ndarray,
+    is_treated: np.ndarray,
+    contacted: np.ndarray,
+) -> Contacts:
+    """How c contacts are answered, all (c,): of customers at the places `who`, of a `kind` each, by draws of `key`.
+
+    :param strategy: places in STRATEGIES.
+    :param contacted: when, or for the held out when they would have been.
+    """
     opens, after = draws.two_uniforms(key, "opened")
     clicks, later = draws.two_uniforms(key, "clicked")
     leaves, soon = draws.two_uniforms(key, "unsubscribed")
@@ -218,6 +246,7 @@ def _responses(kind, key, who, campaign, strategy, is_treated, contacted) -> Con
     contacts = Contacts(
         customer=who,
         campaign=campaign,
+        channel=channel,
         is_treated=is_treated,
         contacted_at=contacted,
         opened_at=np.where(is_opened, opened, FOREVER),

@@ -154,6 +154,27 @@ STRATEGIES = (
     Strategy("gift_guide", "Ideas for presents", "email", (1.10, 1.00, 1.80, 1.00, 1.00, 1.00), 0.05, 400, 0.38, 0.004),
 )
 
+# The strategies of include/config/strategies.yaml truly work like one of these. One that is in neither changes nothing,
+# as a newsletter does.
+WORKS_LIKE = {
+    "welcome_pack": "coupon",
+    "best_sellers": "newsletter",
+    "remarketing": "flash_sale",
+    "interest_group_picks": "gift_guide",
+    "category_picks": "gift_guide",
+    "vip_preview": "gift_guide",
+    "medium_tier_bundle": "coupon",
+    "low_tier_coupon": "coupon",
+    "anniversary_gift": "coupon",
+    "points_bonus": "coupon",
+    "personal_care": "care",
+    "responding_channel": "flash_sale",
+    "responders": "flash_sale",
+    "video_stories": "newsletter",
+    "article_stories": "newsletter",
+    "social_group_buy": "flash_sale",
+}
+
 # What of a strategy's parts each type takes up, beside the orders: opening, and putting an end to the messages.
 OPENNESS = (1.3, 1.1, 1.0, 1.2, 0.5, 0.7)
 

@@ -5,15 +5,17 @@ Both are one transaction: readers see the shop as it was or as it will be. While
 grows they do not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 
-from local.simulator import writing
-from local.simulator.clock import DAY, day_of, start_of
+from local.simulator import answers, writing
+from local.simulator.answers import Answer, Answers
+from local.simulator.clock import BLOCK, DAY, day_of, start_of
 from local.simulator.settings import Settings, check_days
-from local.simulator.simulation import Progress, Simulation
+from local.simulator.simulation import Progress, Simulation, first_block
 from local.simulator.truth_tables import MEMORY, STOCK, memory_of, stock_of
 from segmentation import warehouse
 
@@ -33,10 +35,12 @@ LOCK = "select pg_advisory_xact_lock(hashtext('fenqun: load the shop'))"
 
 @dataclass(frozen=True)
 class PracticeShop:
-    """A simulated shop as it lies in a database. `last_day` is the last day, UTC, of which it holds rows."""
+    """A simulated shop as it lies in a database. `last_day` is the last day, UTC, of which it holds rows; `answer` what
+    it took up of what is published when it last grew."""
 
     settings: Settings
     last_day: date
+    answer: Answer | None = field(default=None, compare=False)
 
     @property
     def until(self) -> int:
@@ -61,11 +65,13 @@ def create(connection, settings: Settings, days: int, progress: Progress) -> dic
     return counts
 
 
-def grow(dsn: str, days: int, progress: Progress) -> PracticeShop:
+def grow(dsn: str, days: int, progress: Progress, strategies: Path | None = None) -> PracticeShop:
     """Adds days to the simulated shop in the database, in one transaction, and notes them with the record of its load.
 
+    :param strategies: the file of strategies, if the shop shall answer to what is published (`answers`).
     :returns: the shop as it is then.
-    :raises ValueError: there is no simulated shop, another version made it, or there are no days, or too many.
+    :raises ValueError: there is no simulated shop, another version made it, or there are no days, or too many; what is
+        published is of a day that the shop has not come to.
     """
     check_days(days)
     with warehouse.connect(dsn) as connection:
@@ -75,9 +81,16 @@ def grow(dsn: str, days: int, progress: Progress) -> PracticeShop:
             raise ValueError("there is no simulated shop that could grow")
         memory = memory_of(_read(dsn, "truth.customers", "customer_no", MEMORY))
         stock = stock_of(_read(dsn, "truth.products", "product_no", STOCK))
-        simulation = Simulation(shop.settings, shop.until, shop.until + days * DAY, memory, stock)
+        warehouse.run_script(connection, writing.TRUTH_DDL.read_text(encoding="utf-8"))  # an older shop has less of it
+        since = start_of(shop.settings.first_day) + first_block(shop.settings, shop.until) * BLOCK
+        given, answer = answers.remembered(connection, dsn, since), None
+        if strategies is not None:
+            answer = answers.take_up(connection, dsn, shop.settings, memory, shop.until, given, strategies)
+        if answer:
+            given = Answers([*given.given, answer], min(given.since, answer.begins_at))
+        simulation = Simulation(shop.settings, shop.until, shop.until + days * DAY, memory, stock, given)
         writing.grow(connection, simulation, progress)
-        grown = PracticeShop(shop.settings, shop.last_day + timedelta(days=days))
+        grown = PracticeShop(shop.settings, shop.last_day + timedelta(days=days), answer)
         _note(connection, grown)
         warehouse.execute(connection, _RECORD, {"source": SOURCE, "day": grown.last_day + timedelta(days=1)})
     return grown

@@ -8,6 +8,7 @@ made at once: all times of the process, less those that a factor below 1 takes a
 adds (thinning and superposition, Lewis & Shedler 1979), in order, up to the customer's last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +25,16 @@ WELCOME = 99
 
 @dataclass(frozen=True)
 class Pull:
-    """What campaigns of a block change for the n customers of a chunk: rates are times `factor` (n,) in [since, until).
+    """What campaigns change for the n customers of a chunk: rates are times `factor` (n,) in [since, until).
 
-    For those who are not treated the factor is 1.
+    For those who are not treated the factor is 1. `answer` is the number of the answer (`answers`) that the campaigns
+    are of; None: they are the shop's own, and begin and end within the block.
     """
 
     factor: np.ndarray
     since: np.ndarray
     until: np.ndarray
+    answer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,14 @@ def orders_of_block(
     memory: Memory,
     calendar: Calendar,
     block: tuple[int, int, int],
-    pull: Pull,
+    pulls: Sequence[Pull],
     known_until: int,
     until: int,
 ) -> Orders:
     """The orders of a block before `until`; the memory, which is that of `known_until`, is brought up to `until`.
 
     :param block: its number, its start and its end.
+    :param pulls: no two of them change a customer's rate on the same day.
     :param known_until: up to here the memory knows how it went; blocks before it may be made again.
     """
     index, start, end = block
@@ -72,8 +76,8 @@ def orders_of_block(
     living &= memory.lost_at >= start
     who = np.flatnonzero(living)
     found = Orders(*_joined(
-        _plain(people, calendar, key, who, (start, end), pull),
-        _added(people, calendar, key, who, pull),
+        _plain(people, calendar, key, who, (start, end), pulls),
+        *(_added(people, calendar, key, who, (start, end), pull) for pull in pulls),
         _welcome(people, key, who, (start, end)),
     ))  # fmt: skip
     found = found.take((found.time < until) & (found.time < people.deleted_at[found.customer]))
@@ -81,7 +85,7 @@ def orders_of_block(
     return _until_lost(found, people, memory, known_until)
 
 
-def _plain(people, calendar, key, who, span, pull):
+def _plain(people, calendar, key, who, span, pulls):
     kind = people.kind[who]
     begin = calendar.exposure(kind, np.maximum(span[0], people.signed_up[who]))
     length = calendar.exposure(kind, span[1]) - begin
@@ -91,12 +95,16 @@ def _plain(people, calendar, key, who, span, pull):
     order_key = draws.child(key[customer], "order", number)
     where, stays = draws.two_uniforms(order_key, "when")
     time = calendar.when(kind[place], begin[place] + where * length[place])
-    factor = np.where((time >= pull.since[customer]) & (time < pull.until[customer]), pull.factor[customer], 1.0)
-    kept = stays < factor
+    kept = np.ones(len(time), bool)
+    for pull in pulls:
+        is_pulled = (time >= pull.since[customer]) & (time < pull.until[customer])
+        kept &= stays < np.where(is_pulled, pull.factor[customer], 1.0)
     return customer[kept], number[kept], order_key[kept], time[kept]
 
 
-def _added(people, calendar, key, who, pull):
+def _added(people, calendar, key, who, span, pull):
+    if pull.answer is not None:  # all orders of its window, in whichever block they are
+        key = draws.child(people.key, "orders of an answer", pull.answer)
     who = who[pull.factor[who] > 1]
     kind = people.kind[who]
     begin = calendar.exposure(kind, pull.since[who])
@@ -107,7 +115,9 @@ def _added(people, calendar, key, who, pull):
     customer, number = who[place], _numbers(counts) + MOST_ORDERS
     order_key = draws.child(key[customer], "order", number)
     where = draws.uniform(order_key, "when more")
-    return customer, number, order_key, calendar.when(kind[place], begin[place] + where * length[place])
+    time = calendar.when(kind[place], begin[place] + where * length[place])
+    here = (time >= span[0]) & (time < span[1])
+    return customer[here], number[here], order_key[here], time[here]
 
 
 def _welcome(people, key, who, span):

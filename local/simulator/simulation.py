@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from local.simulator import baskets, browsing, campaigns, customers, purchases, rows, service, truth_tables
+from local.simulator.answers import Answers
 from local.simulator.catalogue import Catalogue, Shelf
 from local.simulator.clock import BLOCK, DAY, Calendar, start_of
 from local.simulator.latent_types import TYPES
@@ -36,7 +37,15 @@ class Simulation:
     is held in memory is some 400 bytes per customer, and the rows of one chunk and block.
     """
 
-    def __init__(self, settings: Settings, known_until: int, until: int, memory: Memory, stock: Stock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        known_until: int,
+        until: int,
+        memory: Memory,
+        stock: Stock,
+        answers: Answers = Answers(),  # noqa: B008 - frozen
+    ) -> None:
         self.settings = settings
         self.until = until
         self.known_until = known_until
@@ -44,6 +53,7 @@ class Simulation:
         # A shop that begins has no rows yet, not even of products that were launched long ago.
         self.since = known_until if known_until > self.start else 0
         self.stock = stock
+        self.answers = answers
         self.catalogue = Catalogue(settings, until)
         self.calendar = Calendar(settings, until)
         self._given = memory
@@ -60,20 +70,22 @@ class Simulation:
         parts = self._parts(progress)
         before = [Memory(*(getattr(memory, item.name).copy() for item in fields(Memory))) for _, memory in parts]
         self.stock.fill(self.settings, self.catalogue)
-        first = max(0, (self.since - baskets.LOOK_BACK_DAYS * DAY - self.start) // BLOCK)
+        first = first_block(self.settings, self.since)
         blocks = range(first, -(-(self.until - self.start) // BLOCK))
         sold = np.zeros((len(self.catalogue), (self.until - self.known_until) // DAY), np.int64)
         for index in blocks:
             block = (index, self.start + index * BLOCK, self.start + (index + 1) * BLOCK)
             shelf = self.catalogue.shelf(block[1])
-            planned = campaigns.campaigns_of_block(self.settings, block)
+            own = campaigns.campaigns_of_block(self.settings, block)
+            planned = own + self.answers.campaigns_of_block(block)
             sums = np.zeros((len(planned), len(TYPES), len(campaigns.EFFECTS)))
             for place, (people, memory) in enumerate(parts):
                 progress("simulating", (index - first) * len(parts) + place, len(blocks) * len(parts))
                 if people.signed_up[0] < block[2]:
-                    yield from self._block(people, memory, block, shelf, planned, sums, sold)
+                    yield from self._block(people, memory, block, shelf, (own, planned), sums, sold)
             self._effects.append(truth_tables.BlockEffects(planned, sums))
-            yield "shop.campaigns", campaigns.rows(planned, self.since, self.until)
+            announced = self.answers.announced(own) + planned[len(own) :]
+            yield "shop.campaigns", campaigns.rows(announced, self.since, self.until)
         self.stock.pass_days(self.catalogue, self.known_until // DAY, sold)
         yield from self._people(parts, before)
         yield "shop.products", self._products()
@@ -90,12 +102,14 @@ class Simulation:
         self._given = Memory.blank(0)
         return parts
 
-    def _block(self, people, memory, block, shelf, planned, sums, sold) -> Iterator[Piece]:
+    def _block(self, people, memory, block, shelf, campaigns_of_it, sums, sold) -> Iterator[Piece]:
         settings, calendar, since, until = self.settings, self.calendar, self.since, self.until
-        contacts = campaigns.draw(settings, people, memory, block, planned)
-        pull = campaigns.pull(contacts, planned, people)
-        orders = purchases.orders_of_block(people, memory, calendar, block, pull, self.known_until, until)
-        campaigns.remember(contacts, planned, memory, until)
+        own, planned = campaigns_of_it
+        contacts = self.answers.own(own, campaigns.draw(settings, people, memory, block, own))
+        pulls = [campaigns.pull(contacts, own, people), *self.answers.pulls(people, block)]
+        orders = purchases.orders_of_block(people, memory, calendar, block, pulls, self.known_until, until)
+        contacts = contacts.followed_by(self.answers.contacts(people, block, len(own)))
+        campaigns.remember(contacts, memory, until)
         if planned:
             sums += campaigns.effects(contacts, planned, people, memory, calendar, until)
             yield "shop.campaign_contacts", rows.contacts(people, contacts, planned, since, until)
@@ -154,3 +168,8 @@ class Simulation:
         table = self.catalogue.rows(self.until, self.stock.on_hand, self.stock.counted_at)
         changed = table["updated_at"].cast(pa.int64()).to_numpy() >= self.since
         return table.filter(pa.array(changed))
+
+
+def first_block(settings: Settings, since: int) -> int:
+    """The first of the blocks that are lived through anew to go on from a time: what was ordered in them may change."""
+    return max(0, (since - baskets.LOOK_BACK_DAYS * DAY - start_of(settings.first_day)) // BLOCK)

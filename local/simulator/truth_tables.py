@@ -9,7 +9,7 @@ from local.simulator import columns
 from local.simulator.campaigns import EFFECTS, Campaign
 from local.simulator.catalogue import MOVEMENTS, Catalogue
 from local.simulator.clock import DAY
-from local.simulator.latent_types import MULTIPLIERS, STRATEGIES, TYPE_NAMES
+from local.simulator.latent_types import MULTIPLIERS, TYPE_NAMES
 from local.simulator.population import BRANDS, CONSENTS, Memory, Population
 from local.simulator.stock import NOT_ORDERED, Stock
 
@@ -109,7 +109,7 @@ def campaign_effects(blocks: list[BlockEffects], until: int) -> pa.Table:
         "campaign_id": pa.array([campaign.campaign_id for campaign, *_ in rows], pa.string()),
         "arm": pa.array(["treatment"] * len(rows), pa.string()),
         "latent_type": pa.array([TYPE_NAMES[kind] for _, kind, _ in rows], pa.string()),
-        "strategy_id": pa.array([STRATEGIES[campaign.strategy].strategy_id for campaign, *_ in rows], pa.string()),
+        "strategy_id": pa.array([campaign.strategy_id for campaign, *_ in rows], pa.string()),
         "rate_multiplier": np.array([MULTIPLIERS[campaign.strategy, kind] for campaign, kind, _ in rows]),
         "contacts": counts.astype(np.int64),
         "is_complete": pa.array([campaign.starts_at + 2 * DAY <= until for campaign, *_ in rows], pa.bool_()),

@@ -68,6 +68,33 @@ create table if not exists truth.campaign_effects (
     primary key (campaign_id, arm, latent_type)
 );
 
+create table if not exists truth.answers (
+    answer_no integer primary key,
+    as_of_date date not null unique,
+    begins_us bigint not null
+);
+
+create table if not exists truth.answered_campaigns (
+    campaign_id text primary key,
+    answer_no integer not null,
+    name text not null,
+    strategy_id text not null,
+    works_like text not null,
+    channel text,
+    cost_per_contact double precision not null,
+    starts_us bigint not null,
+    ends_us bigint not null
+);
+
+create table if not exists truth.answered_contacts (
+    campaign_id text not null,
+    customer_no bigint not null,
+    channel text not null,
+    is_treated boolean not null,
+    contacted_us bigint not null,
+    primary key (campaign_id, customer_no)
+);
+
 comment on table truth.settings is 'What the shop was made from, and how far it has come; one row';
 comment on column truth.settings.customers is 'Customers by the end of the span in the parameters; more come after it';
 comment on column truth.settings.parameters is 'All settings, as local/simulator/settings.py has them';
@@ -90,3 +117,7 @@ comment on column truth.campaign_effects.alive_share is 'Of the contacts: who co
 comment on column truth.campaign_effects.orders_mean is 'Orders from the contact to the end if nobody is treated';
 comment on column truth.campaign_effects.effect_on_orders is 'What treating everybody adds to that';
 comment on column truth.campaign_effects.spend_mean is 'As orders_mean, in money, cancelled orders left out';
+comment on table truth.answers is 'The published days that the shop has taken up; see local/simulator/answers.py';
+comment on table truth.answered_campaigns is 'The campaigns that it made of them';
+comment on column truth.answered_campaigns.works_like is 'The simulated strategy whose factors its contacts have';
+comment on table truth.answered_contacts is 'Whom these drew, the held-out ones included';
