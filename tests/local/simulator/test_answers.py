@@ -12,43 +12,13 @@ from local.simulator.latent_types import MULTIPLIERS, STRATEGIES, TYPE_NAMES, WO
 from local.simulator.settings import Settings
 from local.simulator.writing import KEYS
 from segmentation import sql, strategy_file, warehouse
-from tests.local.simulator.conftest import DIRTY, create, fetch, silent
+from tests.local.simulator.conftest import CONSENTED, DIRTY, create, fetch, publish, silent
 from tests.local.simulator.test_truth import close
 
 FILE = strategy_file.CONFIG
 QUIET = dataclasses.replace(DIRTY, campaigns_per_block=0, deleted_customers_a_year=0.0)
 DAYS = 70
 MEMORY = ("truth.answers", "truth.answered_campaigns", "truth.answered_contacts")
-CONSENTED = "case when email_consent then 'email' when push_consent then 'push' when sms_consent then 'sms' end"
-
-
-def publish(
-    dsn, day, strategy="'coupon'", channel=CONSENTED, held="substr(md5(c.customer_id), 1, 1) < '4'", who="true"
-):
-    """Makes a snapshot of a day current: each customer's strategy, channel and arm by expressions of SQL."""
-    with warehouse.connect(dsn) as connection:
-        warehouse.run_script(connection, sql.read("publish", "schema"))
-        [(number,)] = warehouse.fetch(
-            connection,
-            "insert into marketing.snapshots (as_of_date, status, is_kept) values (:day, 'published', true) "
-            "on conflict (as_of_date) where status = 'published' do update set status = 'published' "
-            "returning snapshot_id",
-            {"day": day},
-        )
-        warehouse.run_script(
-            connection,
-            f"drop table if exists marketing_internal.segment_rows_{number}; "
-            f"create table marketing_internal.segment_rows_{number} "
-            f"partition of marketing_internal.segment_rows for values in ({number}); "
-            "insert into marketing_internal.segment_rows (customer_id, as_of_date, segment_id, segment_name, "
-            "lifecycle_stage, value_tier, strategy_id, contact_channel, in_holdout, snapshot_id, model_versions, "
-            f"scored_at) select customer_id, '{day}', 1, 'all', 'active', 'low', strategy_id, "
-            f"case when strategy_id is not null then channel end, held, {number}, '{{}}', now() from "
-            f"(select c.customer_id, {strategy} as strategy_id, {channel} as channel, {held} as held "
-            f"from shop.customers as c where {who}) as s; "
-            "insert into marketing_internal.current_snapshot (snapshot_id) "
-            f"values ({number}) on conflict (is_only_row) do update set snapshot_id = {number}",
-        )
 
 
 def contents(dsn, names=(*KEYS, *MEMORY)):

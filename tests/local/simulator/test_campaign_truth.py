@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from local.simulator import campaign_truth
-from tests.local.simulator.conftest import fetch
+from segmentation import warehouse
+from tests.local.simulator.conftest import DIRTY, create, fetch
 from tests.local.simulator.test_truth import close
 
 
@@ -51,3 +52,22 @@ def test_a_newsletter_changes_nothing(contacts):
     newsletter = contacts[contacts["strategy_id"] == "newsletter"]
     assert len(newsletter) > 100
     assert not newsletter[["conversion_more", "revenue_more"]].to_numpy().any()
+
+
+def test_a_copy_of_a_campaign_has_the_effects_of_its_strategy(new_database):
+    dsn = new_database()
+    create(dsn, DIRTY, 60)
+    with warehouse.connect(dsn) as connection:
+        warehouse.run_script(
+            connection,
+            "insert into shop.campaigns select campaign_id || '-1', name, strategy_id, channel, starts_at, ends_at, "
+            "cost_per_contact, fixed_cost, updated_at from shop.campaigns; "
+            "insert into shop.campaign_contacts (campaign_id, customer_id, arm, contacted_at, updated_at) "
+            "select campaign_id || '-1', customer_id, arm, contacted_at, updated_at from shop.campaign_contacts",
+        )
+    told = campaign_truth.of_contacts(dsn)
+    is_copy = told["campaign_id"].str.endswith("-1")
+    assert is_copy.sum() == (~is_copy).sum() > 0
+    for name in ("conversion_more", "revenue_more"):
+        assert told.loc[is_copy, name].tolist() == told.loc[~is_copy, name].tolist()
+    assert told["revenue_more"].any()

@@ -1,5 +1,6 @@
 """`make simulate`: when it makes a new shop, when it lets one grow, and what it says."""
 
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from local import reset
 from local.errors import StackError
 from local.simulator import command
-from tests.local.simulator.conftest import fetch
+from tests.local.simulator.conftest import fetch, publish
 
 
 @pytest.fixture
@@ -47,6 +48,26 @@ def test_with_customers_or_a_seed_it_makes_a_new_one(stack):
 
     assert settings(stack) == (2_000, 6, "2026-06-30")
     assert len(stack.forgotten) == 3
+
+
+def test_it_answers_to_what_is_published(stack, capsys):
+    with pytest.raises(StackError, match="A new shop has nothing published to answer to"):
+        command.simulate(stack, 200, 40, None, is_answering=True)
+    command.simulate(stack, 200, 40, None)
+    command.simulate(stack, None, 1, None, is_answering=True)
+    assert "nothing new is published: no campaign began" in capsys.readouterr().out
+    publish(stack.dsn, date(2026, 7, 2))
+
+    command.simulate(stack, None, 1, None)
+    assert fetch(stack.dsn, "select count(*) from truth.answers") == [(0,)]
+    command.simulate(stack, None, 1, None, is_answering=True)
+
+    contacted, held_out = fetch(
+        stack.dsn, "select count(*) filter (where is_treated), count(*) filter (where not is_treated) "
+                   "from truth.answered_contacts")[0]  # fmt: skip
+    assert min(contacted, held_out) > 0
+    told = capsys.readouterr().out
+    assert f"it answered to 2026-07-02: 1 campaigns, {contacted} customers contacted, {held_out} held out" in told
 
 
 @pytest.mark.parametrize(
