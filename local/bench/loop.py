@@ -29,7 +29,7 @@ import datetime as dt
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ from segmentation.strategy_uplift import NOBODY, StrategyUplift
 console = Console(width=170, highlight=False)
 FILE = Path(__file__).with_name("loop_strategies.yaml")
 WEEK_DAYS = 7
+# What watches or tidies up: nothing of it decides who is contacted with what
+_NOT_OF_THE_LOOP = ("compact", "drop_snapshots", "performance", "drift", "retrain")
 _PUBLISHED = """
 select s.customer_id, s.strategy_id, coalesce(s.in_holdout, false) as in_holdout, s.strategy_basis, c.email_consent,
     c.sms_consent, c.push_consent
@@ -138,8 +140,8 @@ class Week:
         }  # fmt: skip
 
 
-def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, home: Path) -> list[dict[str, Any]]:
-    """The weeks of one shop, the one after the last round included; shows the effects that were measured."""
+def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, home: Path) -> Iterator[dict[str, Any]]:
+    """The weeks of one shop, the one after the last round included; shows the effects that were measured at last."""
     stack, asked = BareStack(home / "stack"), []
 
     def answers(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -153,22 +155,22 @@ def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, ho
         stores = Stores(addresses.marketing, addresses.marketing, str(stack.folders.lake), addresses.mlflow)
         made = Settings.until(LAST_DAY, days, customers=customers, seed=seed, campaigns_per_block=0)
         day = load.simulate(dsn, made, days).day
-        stages, weeks = Stages(stack, answers, FILE), []
+        stages = Stages(stack, answers, FILE)
         _said("simulated")
         stages.run(Step(WEEKLY, day))
         _said("trained")
         for number in range(rounds + 1):
             learnt = _learnt(stages, day, asked) if number else {}
-            stages.run(Step(DAILY, day))
+            stages.run(Step(DAILY, day), _NOT_OF_THE_LOOP)
             week = Week.of(dsn, day)
-            weeks.append({"round": number, **week.told(), **learnt, **_models(week, stores, learnt.get("version"))})
-            _said(f"round {number}: {weeks[-1]}")
+            told = {"round": number, **week.told(), **learnt, **_models(week, stores, learnt.get("version"))}
+            _said(f"round {number}: {told}")
+            yield told
             if number < rounds:
                 practice_shop.grow(dsn, WEEK_DAYS, _silent, FILE)
                 day += dt.timedelta(days=WEEK_DAYS)
         found = campaigns.with_truth(dsn)
         campaigns.show(found, f"{customers:,} customers: {found['campaign_id'].nunique()} campaigns that were measured")
-        return weeks
     finally:
         stack.down(lambda _: None)
 
@@ -224,9 +226,13 @@ def share(week: Mapping[str, Any], name: str) -> float:
 
 def main(customers: int, days: int, rounds: int, seed: int, spread: float, is_declined: bool) -> None:
     os.environ.update(environment.QUICK_TRAINING | {"SEGMENTATION_POLICY__ASSUMED_SPREAD": str(spread)})
+    weeks: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as home:
-        weeks = run(customers, days, rounds, seed, is_declined, Path(home))
-    show(weeks, f"{customers:,} customers, seed {seed}: worth per published customer and week, from the truth")
+        try:
+            for week in run(customers, days, rounds, seed, is_declined, Path(home)):
+                weeks.append(week)
+        finally:  # what has been lived through is told, whatever ends it
+            show(weeks, f"{customers:,} customers, seed {seed}: worth per published customer and week, from the truth")
 
 
 def _said(what: str) -> None:

@@ -96,6 +96,7 @@ FIRST_DAYS = {
         "python -m pytest tests/sql -k weekend -p no:cacheprovider",
         "passed",
     ),
+    "make simulate DAYS= ANSWER=": ("make simulate DAYS=1 ANSWER=1", "it answered to .* campaigns"),
     "make simulate CUSTOMERS= DAYS=": ("make simulate CUSTOMERS=300 DAYS=120", ""),
     "make load DATA=": ("make load DATA={log}", "Loaded"),
     "make down": ("make down", "Stopped"),

@@ -17,7 +17,7 @@ from tests.local.simulator.test_truth import close
 
 FILE = strategy_file.CONFIG
 QUIET = dataclasses.replace(DIRTY, campaigns_per_block=0, deleted_customers_a_year=0.0)
-DAYS = 70
+DAYS = 80  # the window of what begins then reaches into the next block of the simulation
 MEMORY = ("truth.answers", "truth.answered_campaigns", "truth.answered_contacts")
 
 
@@ -47,12 +47,15 @@ def shop(new_database):
 
 @pytest.fixture(scope="module")
 def answered(new_database):
-    """20,000 customers, half of each strategy's held out, a week after two strategies were published for them."""
+    """20,000 customers, half of each strategy's held out, a week after two strategies were published for them.
+
+    The week begins four days before a block of the simulation ends.
+    """
     settings = Settings.until(date(2026, 6, 30), 168, customers=20_000, campaigns_per_block=0, seed=11)
     dsn = new_database()
-    create(dsn, settings, 168)
+    create(dsn, settings, 164)
     publish(
-        dsn, date(2026, 7, 1), "case when customer_id < 'C00015000' then 'low_tier_coupon' else 'flash_sale' end",
+        dsn, date(2026, 6, 27), "case when customer_id < 'C00015000' then 'low_tier_coupon' else 'flash_sale' end",
         held="md5(c.customer_id) < '8'",
     )  # fmt: skip
     practice_shop.grow(dsn, 7, silent, FILE)
