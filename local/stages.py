@@ -103,6 +103,7 @@ class Stages:
 
     :param answers: what a human answers to the questions of a comparison, as `promote_models` takes it; None: nothing.
     :param strategies: the file of strategies.
+    :param targets: the models of TARGETS that are trained; the others are skipped, as where a shop has too little data.
     """
 
     def __init__(
@@ -110,10 +111,12 @@ class Stages:
         stack: Stack,
         answers: Callable[[Mapping[str, Any]], list[dict[str, Any]] | None] = lambda _: None,
         strategies: Path = strategy_file.CONFIG,
+        targets: Collection[str] = tuple(tables.TARGETS),
     ) -> None:
         self.stack = stack
         self.answers = answers
         self.strategies = strategies
+        self.targets = targets
         self.used: list[Usage] = []
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([f"segmentation.{name}" for name in _PRELOADED.split()])
@@ -203,7 +206,7 @@ class Stages:
             # By the clock, as what it drops was made by the clock
             "drop_snapshots": lambda: one("retention", "drop_old_snapshots", dt.datetime.now(dt.UTC), stores),
             "classify": lambda: [
-                Call(task, "classify", "train_target", (model, day, stores)) for model in tables.TARGETS
+                Call(task, "classify", "train_target", (model, day, stores)) for model in self.targets
             ],
             "compare": lambda: one("compare", "compare_models", day, self._trained(), stores),
             "promote": lambda: one("promote", "promote_models", day, *self._compared(), stores),
@@ -224,7 +227,9 @@ class Stages:
         return kept[0]
 
     def _trained(self) -> list[Any]:
-        return [each for task in ("cluster", "classify", "learn") for each in self._returned.get(task, [])]
+        found = [each for task in ("cluster", "classify", "learn") for each in self._returned.get(task, [])]
+        left_out = set(tables.TARGETS) - set(self.targets) if "classify" in self._returned else ()
+        return [*found, *({"model": model, "skipped": "not asked for"} for model in sorted(left_out))]
 
     def _compared(self) -> tuple[Any, list[dict[str, Any]] | None]:
         comparison = self._last("compare")

@@ -2,13 +2,13 @@
 The whole loop on a real database: a practice shop that answers to what is published, for some weeks:
 `python -m local.bench.loop` (with `PYTHONPATH=include:.`).
 
-A simulated shop without campaigns is trained for once, quickly. Then each week, by the product's own tasks
-(`local.stages`) on a PostgreSQL and an MLflow of this run's own: what the last campaigns changed is measured, what
-strategies change is learnt from all so far, compared and promoted or not (a human who is asked says yes, or with
-`--decline` no), segments and strategies of the day are published; and the shop grows by a week in which its marketing
-does what is published (`local.simulator.answers`). The strategies are those of the simulated shop, at their true costs,
-for everybody who may be reached: `loop_strategies.yaml`. Before anything is learnt all of them are taken to bring the
-same, unsure by `--spread` times as much: so they are tried.
+A simulated shop without campaigns is trained for once, quickly, and only for what strategies are chosen by. Then each
+week, by the product's own tasks (`local.stages`) on a PostgreSQL and an MLflow of this run's own: what strategies
+change is learnt from all campaigns so far, compared and promoted or not (a human who is asked says yes, or with `--decline`
+no), what the last campaigns changed is measured, segments and strategies of the day are published; and the shop grows
+by a week in which its marketing does what is published (`local.simulator.answers`). The strategies are those of the
+simulated shop, at their true costs, for everybody who may be reached: `loop_strategies.yaml`. Before anything is learnt
+all of them are taken to bring the same, unsure by `--spread` times as much: so they are tried.
 
 Told of each week, from the truth, per published customer: what a contact with each one's strategy is to bring in the
 week to come, the margin that it adds less its cost
@@ -54,8 +54,11 @@ from segmentation.strategy_uplift import NOBODY, StrategyUplift
 console = Console(width=170, highlight=False)
 FILE = Path(__file__).with_name("loop_strategies.yaml")
 WEEK_DAYS = 7
-# What watches or tidies up: nothing of it decides who is contacted with what
-_NOT_OF_THE_LOOP = ("compact", "drop_snapshots", "performance", "drift", "retrain")
+QUICKER = {"SEGMENTATION_TRAINING__MAX_CUTOFFS": "4", "SEGMENTATION_CLUSTER__FINALISTS": "1"}
+# What watches, tidies up or recommends products: nothing of it decides who is contacted with what
+_NOT_OF_THE_LOOP = ("recommend", "compact", "drop_snapshots", "performance", "drift", "retrain")
+_OF_THE_DAY = ("extract", "validate_raw", "aggregates")  # what several DAGs of a day would do again to no effect
+_TARGETS = (tables.PURCHASE.model,)  # what strategies are chosen by; the others would only be published
 _PUBLISHED = """
 select s.customer_id, s.strategy_id, coalesce(s.in_holdout, false) as in_holdout, s.strategy_basis, c.email_consent,
     c.sms_consent, c.push_consent
@@ -155,13 +158,13 @@ def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, ho
         stores = Stores(addresses.marketing, addresses.marketing, str(stack.folders.lake), addresses.mlflow)
         made = Settings.until(LAST_DAY, days, customers=customers, seed=seed, campaigns_per_block=0)
         day = load.simulate(dsn, made, days).day
-        stages = Stages(stack, answers, FILE)
+        stages = Stages(stack, answers, FILE, _TARGETS)
         _said("simulated")
         stages.run(Step(WEEKLY, day))
         _said("trained")
         for number in range(rounds + 1):
             learnt = _learnt(stages, day, asked) if number else {}
-            stages.run(Step(DAILY, day), _NOT_OF_THE_LOOP)
+            stages.run(Step(DAILY, day), _NOT_OF_THE_LOOP + _OF_THE_DAY)
             week = Week.of(dsn, day)
             told = {"round": number, **week.told(), **learnt, **_models(week, stores, learnt.get("version"))}
             _said(f"round {number}: {told}")
@@ -177,9 +180,9 @@ def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, ho
 
 def _learnt(stages: Stages, day: dt.date, asked: list[str]) -> dict[str, Any]:
     """Measures and learns; what the gate and the human said, in words."""
-    stages.run(Step(CAMPAIGNS, day))
     asked.clear()
     told = stages.run(Step(POLICY, day))
+    stages.run(Step(CAMPAIGNS, day), _OF_THE_DAY)
     model = tables.UPLIFT_MODEL
     if "version" not in told["learn"]:
         return {"gate": f"skipped: {told['learn']['skipped']}"}
@@ -225,7 +228,7 @@ def share(week: Mapping[str, Any], name: str) -> float:
 
 
 def main(customers: int, days: int, rounds: int, seed: int, spread: float, is_declined: bool) -> None:
-    os.environ.update(environment.QUICK_TRAINING | {"SEGMENTATION_POLICY__ASSUMED_SPREAD": str(spread)})
+    os.environ.update(environment.QUICK_TRAINING | QUICKER | {"SEGMENTATION_POLICY__ASSUMED_SPREAD": str(spread)})
     weeks: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as home:
         try:
