@@ -4,11 +4,11 @@ The whole loop on a real database: a practice shop that answers to what is publi
 
 A simulated shop without campaigns is trained for once, quickly, and only for what strategies are chosen by. Then each
 week, by the product's own tasks (`local.stages`) on a PostgreSQL and an MLflow of this run's own: what strategies
-change is learnt from all campaigns so far, compared and promoted or not (a human who is asked says yes, or with `--decline`
-no), what the last campaigns changed is measured, segments and strategies of the day are published; and the shop grows
-by a week in which its marketing does what is published (`local.simulator.answers`). The strategies are those of the
-simulated shop, at their true costs, for everybody who may be reached: `loop_strategies.yaml`. Before anything is learnt
-all of them are taken to bring the same, unsure by `--spread` times as much: so they are tried.
+change is learnt from all campaigns so far, compared and promoted or not (a human who is asked says yes, or with
+`--decline` no), what the last campaigns changed is measured, segments and strategies of the day are published; and
+the shop grows by a week in which its marketing does what is published (`local.simulator.answers`). The strategies are
+those of the simulated shop, at their true costs, for everybody who may be reached: `loop_strategies.yaml`. Before
+anything is learnt all of them are taken to bring the same, unsure by `--spread` times as much: so they are tried.
 
 Told of each week, from the truth, per published customer: what a contact with each one's strategy is to bring in the
 week to come, the margin that it adds less its cost
