@@ -108,6 +108,7 @@ EXCUSED = {
     "make chaos": "takes an hour; what it is made of, in tests/local/test_chaos.py",
     "make chaos FAULTS=": "the same",
     "make chaos FAULTS= SEED=": "the same",
+    "make soak": "the same, in tests/local/test_soak.py",
     "make lock": "what it writes depends on the day's releases",
     "make demo DATA=": "`make demo` and `make load DATA=` are run above; what is loaded so, in tests/local/",
     "make run": "no command by itself",
