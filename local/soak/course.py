@@ -12,6 +12,7 @@ from typing import Any
 
 from local import load, reset
 from local.chaos import told
+from local.environment import QUICK_TRAINING
 from local.simulator import practice_shop
 from local.simulator.settings import DAYS, LAST_DAY, Settings
 from local.soak import measures
@@ -43,7 +44,8 @@ def soak(
     :param keep: is given, after each day, all that was measured so far, as docs/soak.json keeps it.
     :raises StackError: a run fails; names its task, and the task's own words.
     """
-    os.environ.setdefault("SEGMENTATION_TRAINING__SEARCH_SECONDS", "3")
+    for name, value in QUICK_TRAINING.items():
+        os.environ.setdefault(name, value)
     with tempfile.TemporaryDirectory() as home:
         stack = BareStack(Path(home) / "stack")
         try:
