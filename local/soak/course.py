@@ -14,7 +14,7 @@ from local import load, reset
 from local.chaos import told
 from local.environment import QUICK_TRAINING
 from local.simulator import practice_shop
-from local.simulator.settings import DAYS, LAST_DAY, Settings
+from local.simulator.settings import BLOCK_DAYS, DAYS, LAST_DAY, Settings
 from local.soak import measures
 from local.stack import Stack
 from local.stages import CAMPAIGNS, DAILY, ERASE, POLICY, PRODUCTS, WEEKLY, BareStack, Stages, Step, Usage
@@ -126,6 +126,7 @@ class _Course:
             used[WEEKLY] = self._trained(day, reasons)
         if number % 7 == 0:
             used[PRODUCTS] = self._cost(Step(PRODUCTS, day))
+        if number % BLOCK_DAYS == 0:  # as often as this shop has a campaign
             used[POLICY] = self._cost(Step(POLICY, day))
         measures.age(self.stack)
         return {
