@@ -188,11 +188,11 @@ def _page(measured: Measured) -> Iterator[str]:
     yield (
         f"`make soak CUSTOMERS={measured['customers']} DAYS={measured['days']}`, {measured['made_at']} UTC, code "
         f"{measured['code']}: a simulated shop, {len(days)} days, each with its daily run and its evaluation of "
-        f"campaigns, every seventh with a training and product movement, every 28th with the policy. 2 % of the orders and 1 % "
-        "of the sessions come one to three days late; on day 30 the shop adds a column to its customers, on day 60 to its "
-        "orders; a person is erased every week; nobody answers when a training asks. Trainings make the same kinds of "
-        "models by fewer tries (`QUICK_TRAINING`). Tasks run in processes of their own, without Airflow. "
-        "What is kept by the clock is made a day older after each day."
+        "campaigns, every seventh with a training and product movement, every 28th with the policy. 2 % of the "
+        "orders and 1 % of the sessions come one to three days late; on day 30 the shop adds a column to its "
+        "customers, on day 60 to its orders; a person is erased every week; nobody answers when a training asks. "
+        "Trainings make the same kinds of models by fewer tries (`QUICK_TRAINING`). Tasks run in processes of their "
+        "own, without Airflow. What is kept by the clock is made a day older after each day."
     )
     yield ""
     yield "| was to hold | measured | holds |"
