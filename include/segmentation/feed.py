@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segmentation import sql, tables, warehouse
+from segmentation import snapshots, sql, tables, warehouse
 
 PUBLISH, ROLL_BACK, ERASE = "publish", "roll back", "erase"
 
@@ -31,14 +31,23 @@ def has_begun(connection) -> bool:
     return bool(warehouse.fetch(connection, "select 1 from marketing_internal.publications limit 1"))
 
 
-def prepare(connection, snapshot_id: int, day: dt.date) -> Part:
-    """Finds what changes if a snapshot becomes current, as temporary table `changed`, and writes it for the feed.
-
-    Nobody sees it before `attach`. Needs the views `old_rows` and `new_rows` of `snapshots.view_as`.
-    """
+def find(connection) -> None:
+    """Finds what changes if `new_rows` becomes current instead of `old_rows`, views of `snapshots.view_as`: temporary
+    table `changed`."""
     warehouse.execute(connection, "drop table if exists changed")
-    warehouse.execute(connection, f"create temporary table changed as {sql.read('publish', 'changed')}")
-    return _prepared(connection, snapshot_id, day)
+    with snapshots.in_order(connection):
+        warehouse.execute(connection, f"create temporary table changed as {sql.read('publish', 'changed')}")
+    warehouse.run_script(connection, "analyze changed")
+
+
+def prepare(connection, snapshot_id: int, day: dt.date) -> Part:
+    """Writes `changed` for the feed; nobody sees it before `attach`."""
+    [(publication_id, last)] = warehouse.fetch(
+        connection,
+        "select nextval(pg_get_serial_sequence('marketing_internal.publications', 'publication_id')), "
+        "(select coalesce(max(last_change_id), 0) from marketing_internal.publications)",
+    )
+    return _written(connection, publication_id, last + 1, snapshot_id, day)
 
 
 def prepare_erased(connection, customers: Sequence[str], snapshot_id: int, day: dt.date) -> Part:
@@ -49,17 +58,8 @@ def prepare_erased(connection, customers: Sequence[str], snapshot_id: int, day: 
         f"create temporary table changed as {sql.read('privacy', 'tombstones')}",
         {"customers": list(customers)},
     )
-    return _prepared(connection, snapshot_id, day)
-
-
-def _prepared(connection, snapshot_id: int, day: dt.date) -> Part:
     warehouse.run_script(connection, "analyze changed")
-    [(publication_id, last)] = warehouse.fetch(
-        connection,
-        "select nextval(pg_get_serial_sequence('marketing_internal.publications', 'publication_id')), "
-        "(select coalesce(max(last_change_id), 0) from marketing_internal.publications)",
-    )
-    return _written(connection, publication_id, last + 1, snapshot_id, day)
+    return prepare(connection, snapshot_id, day)
 
 
 def _written(connection, publication_id: int, first: int, snapshot_id: int, day: dt.date) -> Part:

@@ -37,7 +37,7 @@ class Count(NamedTuple):
 
 
 def of_snapshot(connection, day: dt.date, smallest: int) -> list[Count]:
-    """The counts of `new_rows`, a view of the session; `before_rows` shows the snapshot of a week ago afterwards."""
+    """The counts of `new_rows`, a view of the session."""
     churn: dict[tuple[str | None, str | None], int] = defaultdict(int)
     strategies: dict[tuple[str | None, str | None], int] = defaultdict(int)
     offers: dict[str | None, str | None] = {}
@@ -61,9 +61,8 @@ def _moves(connection, day: dt.date, smallest: int) -> Iterable[Count]:
     if not found:
         return []
     [(snapshot_id, since)] = found
-    snapshots.view_as(connection, "before_rows", snapshot_id)
     moves: dict[tuple[str | None, str | None], int] = defaultdict(int)
-    for was, now, customers in warehouse.fetch(connection, sql.read("publish", "migration")):
+    for was, now, customers in snapshots.migration(connection, snapshot_id):
         moves[ENTERED if was is None else str(was), LEFT if now is None else str(now)] += customers
     return [Count(MOVES, *cell, f"{since}", told) for cell, told in told_of(moves, smallest).items()]
 

@@ -63,15 +63,18 @@ def publish_segments(
         snapshot_id = snapshots.open_snapshot(stores.marketing, day, checked, dag_run_id)
         agreed = consent.of_day(day, stores)
         sent = snapshots.load(stores.marketing, snapshot_id, _consenting(stores, day, agreed.withdrawn))
+        snapshots.view_as(connection, "new_rows", snapshot_id)
         was = snapshots.current(connection)
-        migration = _migration(connection, snapshot_id, day)
+        is_current = was is None or day >= was[1]
+        was = was if feed.has_begun(connection) else None
+        if is_current:
+            _find_changed(connection, was)
+        migration = _migration(connection, day, was if is_current else None)
         verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
         _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
         told = profiles.of_snapshot(connection, config.smallest_group, migration)
         counts = page_counts.of_snapshot(connection, day, config.smallest_group)
-        is_current = was is None or day >= was[1]
-        was = was if feed.has_begun(connection) else None
-        part = _difference(connection, snapshot_id, day, was) if is_current else None
+        part = feed.prepare(connection, snapshot_id, day) if is_current else None
         snapshots.attach(stores.marketing, snapshot_id)
         snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
         with warehouse.transaction(connection):
@@ -105,7 +108,9 @@ def roll_back_segments(snapshot_id: int, stores: Stores) -> dict[str, Any]:
         was = was if feed.has_begun(connection) else None
         _take_out_withdrawn(connection, snapshot_id, stores)
         _blank_withdrawn_channels(connection, snapshot_id, stores)
-        part = _difference(connection, snapshot_id, day, was)
+        snapshots.view_as(connection, "new_rows", snapshot_id)
+        _find_changed(connection, was)
+        part = feed.prepare(connection, snapshot_id, day)
         with warehouse.transaction(connection):
             warehouse.execute(
                 connection,
@@ -124,14 +129,25 @@ def _consenting(stores: Stores, day: dt.date, withdrawn: pa.Array) -> Iterator[p
         yield batch
 
 
-def _migration(connection, snapshot_id: int, day: dt.date) -> Sequence[tuple[int | None, int | None, int]]:
-    """Who went from where to where since the snapshot of the day before; makes the view `new_rows`."""
-    snapshots.view_as(connection, "new_rows", snapshot_id)
+def _find_changed(connection, was: tuple[int, dt.date] | None) -> None:
+    """What is other in `new_rows` than in the current snapshot: `changed`; leaves the view `old_rows` behind."""
+    snapshots.view_as(connection, "old_rows", was[0] if was else None)
+    feed.find(connection)
+
+
+def _migration(
+    connection, day: dt.date, compared: tuple[int, dt.date] | None
+) -> Sequence[tuple[int | None, int | None, int]]:
+    """Who went from where to where since the snapshot of the day before.
+
+    :param compared: the snapshot that `changed` was found against, mostly the same one: then all is known already.
+    """
     before = snapshots.before(connection, day)
     if before is None:
         return []
-    snapshots.view_as(connection, "before_rows", before)
-    return warehouse.fetch(connection, sql.read("publish", "migration"))
+    if compared and before == compared[0]:
+        return warehouse.fetch(connection, sql.read("publish", "migration_of_changed"))
+    return snapshots.migration(connection, before)
 
 
 def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None) -> None:
@@ -146,13 +162,6 @@ def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores,
         {"rows": verdict.rows, "told": json.dumps(told), "is_refused": bool(verdict.stops), "snapshot_id": snapshot_id},
     )
     gate.report([verdict], f"snapshot {snapshot_id}", day, stores, dag_run_id)
-
-
-def _difference(connection, snapshot_id: int, day: dt.date, was: tuple[int, dt.date] | None) -> feed.Part:
-    """The feed's part of a move to a snapshot, not visible yet; leaves `changed`, `old_rows` and `new_rows` behind."""
-    snapshots.view_as(connection, "new_rows", snapshot_id)
-    snapshots.view_as(connection, "old_rows", was[0] if was else None)
-    return feed.prepare(connection, snapshot_id, day)
 
 
 def _supersede(connection, day: dt.date, snapshot_id: int) -> None:

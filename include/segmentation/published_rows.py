@@ -11,11 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from segmentation import engine, history, lake, settings, sql, tables
+from segmentation import consent, lake, ordered_rows, tables
 from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
+
+# What is taken from the strategies and from the recommendations: the column there -> the one published
+_OF_STRATEGIES = {name: name for name in ("strategy_id", "offer", "contact_channel", "in_holdout")}
+_OF_STRATEGIES |= {"basis": "strategy_basis"}
+_OF_LISTS = {"recommended_products": "recommended_products"}
 
 
 def withheld(day: dt.date, stores: Stores) -> str | None:
@@ -36,26 +42,40 @@ def told(day: dt.date, stores: Stores) -> dict[str, Any]:
 
 
 def of_day(day: dt.date, stores: Stores) -> Iterator[pa.RecordBatch]:
-    """The rows in batches, with the columns of `tables.SEGMENT_COLUMNS`.
+    """The rows in batches, by customer, with the columns of `tables.SEGMENT_COLUMNS`; of a channel that the customer
+    has withdrawn the consent to since, there is no word.
+
+    All files are read side by side in the order of the customers, so memory is bounded by a batch of each.
 
     :raises lake.MissingDayError: the day has no scores.
+    :raises ordered_rows.DoubledCustomerError: a customer has two strategies, or two lists.
     """
-    scores = lake.existing(stores.lake, tables.CUSTOMER_SCORES, day)
+    scores = ordered_rows.by_customer(lake.existing(stores.lake, tables.CUSTOMER_SCORES, day))
     strategies = None if withheld(day, stores) else _file(tables.STRATEGIES, day, stores)
     lists = _file(tables.RECOMMENDATIONS, day, stores)
     if lists is None:
         log.warning("there is no %s of %s: nothing is recommended to anybody", tables.RECOMMENDATIONS, day)
     if strategies is None and lists is None:
-        yield from lake.batches_of(scores, settings.load().score.batch_rows)
+        yield from scores
         return
-    inputs = {
-        tables.CUSTOMER_SCORES: scores,
-        tables.STRATEGIES: strategies or tables.STRATEGY_COLUMNS.empty_table(),
-        tables.RECOMMENDATIONS: lists or tables.RECOMMENDATION_COLUMNS.empty_table(),
-        tables.CUSTOMERS_NOW: history.latest(stores, tables.CUSTOMERS.name),
-    }
-    for batch in engine.query(sql.read("published", "rows"), inputs):
-        yield from pa.table(batch).select(tables.SEGMENT_COLUMNS.names).cast(tables.SEGMENT_COLUMNS).to_batches()
+    unasked = consent.unasked(strategies, stores) if strategies else pa.array([], pa.string())
+    wanted = ((tables.STRATEGIES, strategies, _OF_STRATEGIES), (tables.RECOMMENDATIONS, lists, _OF_LISTS))
+    beside = [
+        (ordered_rows.Partners(path, list(names), f"{table} of {day}"), names) for table, path, names in wanted if path
+    ]
+    added = {name: tables.SEGMENT_COLUMNS.field(name).type for name in (*_OF_STRATEGIES.values(), *_OF_LISTS.values())}
+    for batch in scores:
+        columns = {name: pa.nulls(batch.num_rows, kind) for name, kind in added.items()}
+        for partners, names in beside:
+            found = partners.of(batch["customer_id"])
+            columns |= {published: found[name].combine_chunks() for name, published in names.items()}
+        if len(unasked):
+            is_unasked = pc.is_in(batch["customer_id"], unasked)
+            columns["contact_channel"] = pc.if_else(
+                is_unasked, pa.scalar(None, pa.string()), columns["contact_channel"]
+            )
+        arrays = [columns[name] if name in columns else batch[name] for name in tables.SEGMENT_COLUMNS.names]
+        yield pa.RecordBatch.from_arrays(arrays, schema=tables.SEGMENT_COLUMNS)
 
 
 def _file(table: str, day: dt.date, stores: Stores) -> str | None:

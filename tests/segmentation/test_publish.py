@@ -1,6 +1,7 @@
 """Readers see whole snapshots, the latest day is current, and a day that is published again replaces only itself."""
 
 import datetime as dt
+import json
 import threading
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_a_lake_that_goes_away_meanwhile_is_no_day_without_strategies(stores, mo
             list(published_rows.of_day(DAY, stores))
     away.rename(folder)
     assert sum(batch.num_rows for batch in published_rows.of_day(DAY, stores)) == 3
+
+
+def test_what_most_rows_share_is_read_once_and_what_some_do_not_share_is_theirs(stores, monkeypatch):
+    """The values that the table has as defaults come from its first row."""
+    monkeypatch.setattr(warehouse, "PRINTED_ROWS", 2)
+    rows = [
+        {"customer_id": f"c{n}", "as_of_date": DAY, "segment_id": 1, "segment_name": "s", "lifecycle_stage": "active",
+         "value_tier": "low", "reasons": ["r"], "model_versions": versions,
+         "scored_at": NOW + dt.timedelta(microseconds=n // 4)}
+        for n, versions in enumerate(['{"it\'s": "\\\\1"}'] * 3 + ['{"m": "2"}'] * 3)
+    ]  # fmt: skip
+    put_scores(stores, DAY, rows)
+    publish.publish_segments(DAY, stores)
+    query = "select customer_id, model_versions, scored_at from marketing.customer_segments order by 1"
+    wanted = [(row["customer_id"], json.loads(row["model_versions"]), row["scored_at"]) for row in rows]
+    assert published(stores, query) == wanted
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order(stores):

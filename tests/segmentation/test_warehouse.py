@@ -49,6 +49,32 @@ def test_values_survive_the_way_in_and_out(warehouse_dsn):
     assert out["f"].to_pylist() == [0.1, None, 1e-30]
 
 
+def test_lists_and_times_are_the_same_in_pieces(warehouse_dsn, monkeypatch):
+    """A piece is a slice, whose lists begin in the middle of their values."""
+    monkeypatch.setattr(warehouse, "PRINTED_ROWS", 2)
+    lists = [["a"], None, ["b", 'c"', "a"], [], ["\\", None, "a"], ["c"]]
+    east = dt.timezone(dt.timedelta(hours=8))
+    times = [dt.datetime(2026, 1, 1, 3, 0, n, n, tzinfo=east) for n in range(5)] + [None]
+    moments = pa.array(times, pa.timestamp("us", tz="Asia/Shanghai"))
+    table = pa.table({"a": pa.array(lists, pa.list_(pa.string())), "t": moments}).slice(1)
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.run_script(connection, "create table things (a text[], t timestamptz)")
+        assert warehouse.copy_in(connection, "things", [table], table.column_names) == 5
+        assert warehouse.fetch(connection, "select * from things") == list(zip(lists[1:], times[1:], strict=True))
+
+
+def test_what_is_a_columns_default_is_not_printed(warehouse_dsn, monkeypatch):
+    """The table's default is another one here, which shows the pieces in which it was left to it."""
+    monkeypatch.setattr(warehouse, "PRINTED_ROWS", 2)
+    table = pa.table({"n": list(range(7)), "t": ["x", "x", "x", "y", "x", None, "x"]})
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.run_script(connection, "create table things (n int, t text default 'default')")
+        defaults = {"t": pa.scalar("x")}
+        assert warehouse.copy_in(connection, "things", [table], table.column_names, defaults=defaults) == 7
+        found = warehouse.fetch(connection, "select t from things order by n")
+    assert [value for (value,) in found] == ["default", "default", "x", "y", "x", None, "default"]
+
+
 def test_parameters_are_bound_never_pasted(warehouse_dsn):
     nasty = "'; drop schema shop cascade; --"
     with warehouse.connect(warehouse_dsn) as connection:

@@ -21,7 +21,7 @@ HOME = Path(__file__).parent
 CASES = sorted(HOME.glob("*/*/*.yaml"))
 POSTGRES_STAGES = ("extract", "publish", "privacy", "runs")
 DUCKDB_STAGES = (
-    "aggregates", "features", "consent", "performance", "recommend", "movement", "strategy", "published", "evaluate",
+    "aggregates", "features", "consent", "performance", "recommend", "movement", "strategy", "evaluate",
     "learn_policy",
 )  # fmt: skip
 SEGMENT_ROWS = f"select * from {tables.SEGMENT_ROWS}"

@@ -3,7 +3,8 @@ with told as (
     select
         segment_id,
         count(*) as customers,
-        count(distinct segment_name) as names,
+        min(segment_name) as first_name,
+        max(segment_name) as last_name,
         count(*) filter (where as_of_date <> :day) as other_days,
         count(*) filter (where snapshot_id <> :snapshot_id) as other_snapshots,
         count(*) filter (where (lifecycle_stage = 'prospect') <> (segment_id = 0)) as odd_prospects,
@@ -28,7 +29,7 @@ select
     coalesce(sum(no_probabilities), 0)::bigint as no_probabilities,
     coalesce(sum(negative_spend), 0)::bigint as negative_spend,
     coalesce(sum(without_reasons), 0)::bigint as without_reasons,
-    count(*) filter (where names > 1) as segments_with_two_names,
+    count(*) filter (where first_name <> last_name) as segments_with_two_names,
     (max(customers) filter (where segment_id <> 0))::float8
     / nullif(sum(customers) filter (where segment_id <> 0), 0)::float8 as largest_segment_share
 from told;

@@ -1,4 +1,27 @@
 -- Sizes and averages of the segments of new_rows, and a row per segment and value of the columns that describe it.
+-- The rows are counted once, by all of these columns; that is some thousands of lines, which are added up in each way.
+with counted as (
+    select
+        segment_id,
+        lifecycle_stage,
+        value_tier,
+        churn_risk,
+        service_risk,
+        new_customer_potential,
+        preferred_channel,
+        max(segment_name) as segment_name,
+        count(*) as customers,
+        sum(expected_spend_90d) as spend,
+        count(expected_spend_90d) as spend_known,
+        sum(purchase_probability_30d::float8) as purchase,
+        count(purchase_probability_30d) as purchase_known,
+        sum(churn_probability_90d::float8) as churn,
+        count(churn_probability_90d) as churn_known
+    from new_rows
+    group by
+        segment_id, lifecycle_stage, value_tier, churn_risk, service_risk, new_customer_potential, preferred_channel
+)
+
 select
     segment_id,
     max(segment_name) as segment_name,
@@ -11,11 +34,11 @@ select
         when 62 then 'preferred_channel'
     end as described_by,
     coalesce(lifecycle_stage, value_tier, churn_risk, service_risk, new_customer_potential, preferred_channel) as value,
-    count(*) as customers,
-    avg(expected_spend_90d) as average_expected_spend_90d,
-    avg(purchase_probability_30d) as average_purchase_probability_30d,
-    avg(churn_probability_90d) as average_churn_probability_90d
-from new_rows
+    sum(customers)::bigint as customers,
+    sum(spend) / nullif(sum(spend_known), 0) as average_expected_spend_90d,
+    sum(purchase) / nullif(sum(purchase_known), 0)::float8 as average_purchase_probability_30d,
+    sum(churn) / nullif(sum(churn_known), 0)::float8 as average_churn_probability_90d
+from counted
 group by
     grouping sets (
         (segment_id),
