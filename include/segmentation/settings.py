@@ -361,7 +361,9 @@ class Publish(_Group):
     keep_spare_days: int = Field(7, ge=0, description="others (superseded, rejected, older) are kept so long once made")
     keep_changes_days: int = Field(400, ge=1, description="the feed is kept so long, and at least as the snapshots are")
     smallest_group: int = Field(10, ge=1, description="profiles and exports tell of no smaller group of customers")
-    memory_limit: str = Field("300MB", pattern=r"^\d+(MB|GB)$", description="of the comparison with who consents now")
+    memory_limit: str = Field(
+        "300MB", pattern=r"^\d+(MB|GB)$", description="of comparing with who consents, and of sorting"
+    )
 
 
 class Runs(_Group):

@@ -240,7 +240,8 @@ def in_order(connection) -> Iterator[None]:
     try:
         yield
     finally:
-        warehouse.execute(connection, "reset enable_hashjoin")
+        if not connection.closed:
+            warehouse.execute(connection, "reset enable_hashjoin")
 
 
 def migration(connection, since: int) -> list[tuple[int | None, int | None, int]]:

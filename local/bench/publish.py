@@ -5,7 +5,8 @@ Made-up scores of two days, of which 5 % of the customers differ, in an embedded
 COPY, key, audit, feed, history, profiles, with the memory of this process. In the same run: a bare COPY of the same
 rows, printed already, into a table without an index (the floor), and `pandas.to_sql` of a part, by the row. Then the
 second day is published again while eight readers look up single customers and one counts all: whether any of them saw
-anything but a whole snapshot, and the 99th percentile of a look-up, idle and during it.
+anything but a whole snapshot, and the 99th percentile of a look-up, idle and during it. With `--whole` the customers
+have strategies and recommended products as well, which makes the rows half as long again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _REASONS = (
 )
 
 
-def main(customers: int, folder: str | None) -> None:
+def main(customers: int, folder: str | None, *, is_whole: bool = False) -> None:
     from local import load
     from local.postgres import Postgres
     from segmentation import warehouse
@@ -52,7 +53,9 @@ def main(customers: int, folder: str | None) -> None:
                 load.apply_contract(connection)
             stores = Stores(dsn, dsn, f"{here}/lake", "unused")
             _fill(stores, customers)
-            _costs(stores, customers)
+            if is_whole:
+                _fill_beside(stores, customers)
+            _costs(stores, customers, server)
             _readers(stores, customers)
         finally:
             server.stop()
@@ -91,6 +94,38 @@ def _fill(stores, customers: int) -> None:
         ids = (pa.RecordBatch.from_arrays([each], schema=schema) for each in _ids(customers))
         lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, ids, schema)
         lake.write(stores.lake, tables.CUSTOMER_SCORES, day, _scores(customers, day, seed), tables.SEGMENT_COLUMNS)
+
+
+def _fill_beside(stores, customers: int) -> None:
+    """A strategy for each customer, not in their order, and ten recommended products."""
+    import numpy as np
+    import pyarrow as pa
+
+    from segmentation import lake, tables
+
+    def batches(schema: pa.Schema, order: int, **values: Any) -> Iterator[pa.RecordBatch]:
+        for ids in list(_ids(customers))[::order]:
+            known = {"customer_id": ids, "as_of_date": pa.repeat(pa.scalar(day), len(ids))}
+            known |= {name: value.take(pa.array(np.arange(len(ids)) % len(value))) for name, value in values.items()}
+            columns = [
+                known[field.name].cast(field.type) if field.name in known else pa.nulls(len(ids), field.type)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    chosen = {
+        "strategy_id": pa.array(["medium_tier_bundle", None, "win_back"]),
+        "offer": pa.array(["A bundle at a better price", None, "A voucher for coming back"]),
+        "contact_channel": pa.array(["email", None, "sms"]),
+        "in_holdout": pa.array([False, None, False]),
+        "basis": pa.array(["assumed", None, "learnt"]),
+    }
+    lists = pa.array([[f"P{(7 * row + 31 * place) % 700:06d}" for place in range(10)] for row in range(700)])
+    for day in (DAY, NEXT):
+        rows = batches(tables.STRATEGY_COLUMNS, -1, **chosen)
+        lake.write(stores.lake, tables.STRATEGIES, day, rows, tables.STRATEGY_COLUMNS)
+        rows = batches(tables.RECOMMENDATION_COLUMNS, 1, recommended_products=lists)
+        lake.write(stores.lake, tables.RECOMMENDATIONS, day, rows, tables.RECOMMENDATION_COLUMNS)
 
 
 def _ids(customers: int):
@@ -139,7 +174,8 @@ def _scores(customers: int, day: dt.date, seed: int):
         yield pa.RecordBatch.from_arrays(arrays, schema=tables.SEGMENT_COLUMNS)
 
 
-def _costs(stores, customers: int) -> None:
+def _costs(stores, customers: int, server) -> None:
+    from local.bench.daily.process import database_cpu
     from local.bench.features import _peak_mib
     from segmentation import publish
 
@@ -147,17 +183,19 @@ def _costs(stores, customers: int) -> None:
     publish.publish_segments(DAY, stores)
     first = time.perf_counter() - begun
     Path("/proc/self/clear_refs").write_text("5")
+    there = database_cpu(server)
     begun, cpu = time.perf_counter(), time.process_time()
     told = publish.publish_segments(NEXT, stores)
     seconds, cpu, peak = time.perf_counter() - begun, time.process_time() - cpu, _peak_mib()
-    floor = _bare_copy(stores)
+    there = database_cpu(server) - there
+    floor, floor_there = _bare_copy(stores, server)
     pandas = _pandas(stores) * customers / min(PANDAS_ROWS, customers)
     table = Table(title=f"{customers:,} customers, {told['changes']:,} changes")
-    for heading in ("way", "seconds", "of bare COPY", "against pandas", "CPU here", "peak MiB here"):
+    for heading in ("way", "seconds", "of bare COPY", "against pandas", "CPU here", "of PostgreSQL", "peak MiB here"):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for name, took, *others in (
-        ("bare COPY", floor),
-        ("publish", seconds, f"{cpu:.1f}", f"{peak:,.0f}"),
+        ("bare COPY", floor, "", f"{floor_there:.1f}"),
+        ("publish", seconds, f"{cpu:.1f}", f"{there:.1f}", f"{peak:,.0f}"),
         ("publish, the very first day", first),
         (f"pandas.to_sql, by {PANDAS_ROWS:,} rows", pandas),
     ):
@@ -165,8 +203,9 @@ def _costs(stores, customers: int) -> None:
     console.print(table)
 
 
-def _bare_copy(stores) -> float:
-    """Seconds of COPY FROM a file of the same rows into a table without an index."""
+def _bare_copy(stores, server) -> tuple[float, float]:
+    """Seconds, and those of PostgreSQL's CPU, of COPY FROM a file of the same rows into a table without an index."""
+    from local.bench.daily.process import database_cpu
     from segmentation import snapshots, warehouse
 
     with warehouse.connect(stores.marketing) as connection:
@@ -175,14 +214,14 @@ def _bare_copy(stores) -> float:
         [(snapshot_id,)] = warehouse.fetch(connection, "select max(snapshot_id) from marketing.snapshots")
         warehouse.run_script(connection, f"copy {snapshots.partition(snapshot_id)} to '{file}' (format csv)")
         warehouse.run_script(connection, "create table bare (like marketing_internal.segment_rows)")
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), database_cpu(server)
     with warehouse.connect(stores.marketing) as connection:
         warehouse.run_script(connection, f"copy bare from '{file}' (format csv)")
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, database_cpu(server) - cpu
     with warehouse.connect(stores.marketing) as connection:
         warehouse.run_script(connection, "drop table bare")
     file.unlink()
-    return seconds
+    return seconds, cpu
 
 
 def _pandas(stores) -> float:
@@ -263,5 +302,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--folder", help="where there is room")
+    parser.add_argument("--whole", action="store_true", help="with strategies and recommended products")
     given = parser.parse_args()
-    main(given.customers, given.folder)
+    main(given.customers, given.folder, is_whole=given.whole)

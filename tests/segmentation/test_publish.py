@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from segmentation import gate, lake, publish, published_rows, settings, snapshots, tables, warehouse
+from segmentation import gate, lake, publish, published_rows, settings, snapshots, sql, tables, warehouse
 from tests import frames
 
 DAY, DAY_BEFORE = dt.date(2026, 1, 31), dt.date(2026, 1, 30)
@@ -107,6 +107,25 @@ def test_what_most_rows_share_is_read_once_and_what_some_do_not_share_is_theirs(
     query = "select customer_id, model_versions, scored_at from marketing.customer_segments order by 1"
     wanted = [(row["customer_id"], json.loads(row["model_versions"]), row["scored_at"]) for row in rows]
     assert published(stores, query) == wanted
+
+
+def test_snapshots_are_compared_in_the_order_of_their_keys(stores):
+    snapshots.ensure_schema(stores.marketing)
+    plan = f"explain {sql.read('publish', 'migration')}"
+    with warehouse.connect(stores.marketing, autocommit=True) as connection:
+        for n in (1, 2):
+            ids = "select 'c' || n as customer_id, n % 7 as segment_id from generate_series(1, 30000) as n"
+            warehouse.run_script(
+                connection, f"create table t{n} as {ids}; alter table t{n} add primary key (customer_id)"
+            )
+            warehouse.run_script(connection, f"analyze t{n}")
+        plan = plan.replace("before_rows", "t1").replace("new_rows", "t2")
+        usual = str(warehouse.fetch(connection, plan))
+        with snapshots.in_order(connection):
+            chosen = str(warehouse.fetch(connection, plan))
+        assert str(warehouse.fetch(connection, plan)) == usual
+    assert "Hash Full Join" in usual
+    assert "Merge Full Join" in chosen
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order(stores):

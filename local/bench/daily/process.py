@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from local.bench.daily import shop
+from local.postgres import Postgres
 from local.stack import Stack
 from local.state import REPOSITORY
 
@@ -54,7 +55,7 @@ def run(
     command += ["--lake", str(lake_folder)] if lake_folder else []
     path = f"{REPOSITORY / 'include'}{os.pathsep}{REPOSITORY}"
     surroundings = shop.surroundings(stack) | {"PYTHONPATH": path} | dict(more or {})
-    before, busy, begun = _database_cpu(stack), _busy(), time.perf_counter()
+    before, busy, begun = database_cpu(stack.postgres), _busy(), time.perf_counter()
     with tempfile.TemporaryFile("w+") as told:
         working = subprocess.Popen([*command, "--day", f"{day}"], cwd=REPOSITORY, env=surroundings, stdout=told)
         tree = _Tree(working.pid) if is_tree else None
@@ -71,7 +72,7 @@ def run(
     found = json.loads(lines[-1])
     if tree:
         found |= {"cpu": tree.cpu, "whole_cpu": tree.cpu, "peak_mib": tree.peak_mib}
-    database = _database_cpu(stack) - before
+    database = database_cpu(stack.postgres) - before
     others = max(_busy() - busy - found.pop("whole_cpu") - database, 0) / seconds
     return found | {
         "process_seconds": seconds, "database_cpu": database, "others": others, "load": os.getloadavg()[0]
@@ -133,12 +134,12 @@ def _watched(working: subprocess.Popen, most_mib: float | None) -> float | None:
     return None
 
 
-def _database_cpu(stack: Stack) -> float:
+def database_cpu(server: Postgres) -> float:
     """Seconds of CPU of the database server: its own, of sessions that have ended, and of those that are there."""
-    server = psutil.Process(stack.postgres.pid)
-    times = server.cpu_times()
+    main = psutil.Process(server.pid)
+    times = main.cpu_times()
     spent = times.user + times.system + times.children_user + times.children_system
-    for session in server.children():
+    for session in main.children():
         try:
             times = session.cpu_times()
             spent += times.user + times.system
