@@ -42,10 +42,8 @@ order by 1, 3
 """
 # Of the feed, by runs that erased: the line of each person tells of all persons of its run
 _TAKEN_OUT = """
-select coalesce(sum(entries), 0)::bigint from (
-    select max((removed ->> 'marketing_internal.change_rows')::bigint) as entries
-    from privacy.erasures group by coalesce(run_id, erasure_id::text)
-) as of_runs
+select coalesce(sum((removed ->> 'marketing_internal.change_rows')::bigint), 0)::bigint
+from (select distinct run_id, removed from privacy.erasures) as of_runs
 """
 # name -> (a relation that is there, the query)
 _QUERIES = {

@@ -18,7 +18,8 @@ PICTURE = REPOSITORY / "docs" / "pictures" / "soak.png"
 WEEKS = 28  # days that are held against each other
 NOISE = 0.10  # of what a day costs: machines are never quite alone
 LEAST_CPU, LEAST_MIB = 0.3, 30.0  # seconds and MiB below which a change is none
-LEAST_STOCK = 0.01  # of what there is
+LEAST_STOCK, LEAST_STOCK_MIB = 0.01, 1.0  # of what there is, and MiB, that are no growth
+NOT_BEFORE = {f"{DAILY}.performance": 30}  # the day on which a task first has something to do
 MOST_MOVED_SEED, MOST_MOVED_WEEK = 0.03, 0.10
 DATA = "rows of the shop"
 # Said beside what grows by the day: why it is kept
@@ -27,6 +28,8 @@ WHY = {
     "files of the lake, score": "the same",
     "files of the lake, history": "merged: their number grows with the logarithm of the days",
     "files of the lake, data_docs": "a page per day and gate",
+    "files of the lake, models": "copies of the eight newest versions; answers of 60 days",
+    "MiB of schema evaluation": "a row per campaign, segment and measure",
     "MiB of schema marketing_internal": "snapshots of 35 days and the feed of 400",
     "MiB of schema quality": "a row per rule and day",
     "files of MLflow": "runs and models of each training",
@@ -73,7 +76,8 @@ def costs(measured: Measured, figure: str) -> list[Change]:
     found = []
     for dag, tasks in TASKS.items():
         for name in (None, *tasks):
-            early, late = (_median(each, figure, dag, name) for each in (first, last))
+            begun = first if f"{dag}.{name}" not in NOT_BEFORE else days[NOT_BEFORE[f"{dag}.{name}"] :][:WEEKS]
+            early, late = (_median(each, figure, dag, name) for each in (begun, last))
             if early is None or late is None:
                 continue
             most = max(early * (1 + NOISE) * growth_of_the_shop(measured), early + least)
@@ -91,7 +95,8 @@ def stocks(measured: Measured) -> list[Change]:
     found = []
     for name in sorted(end):
         early, late = middle.get(name, 0.0) - before.get(name, 0.0), end[name] - middle.get(name, 0.0)
-        most = max(early, 0.0) * (1 + NOISE) * growth_of_the_shop(measured) + LEAST_STOCK * middle.get(name, 0.0)
+        least = max(LEAST_STOCK * middle.get(name, 0.0), LEAST_STOCK_MIB if name.startswith("MiB") else 0.0)
+        most = max(early, 0.0) * (1 + NOISE) * growth_of_the_shop(measured) + least
         found.append(Change(name, early, late, most))
     return found
 
@@ -195,6 +200,9 @@ def _page(measured: Measured) -> Iterator[str]:
         "own, without Airflow. What is kept by the clock is made a day older after each day."
     )
     yield ""
+    if note := measured.get("note"):  # for people, in docs/soak.json: what has to be known of this run
+        yield note
+        yield ""
     yield "| was to hold | measured | holds |"
     yield "|---|---|---|"
     for what, found, is_so in verdicts(measured):
@@ -234,7 +242,7 @@ def _stocks_of(measured: Measured) -> Iterator[str]:
     yield "## What there is"
     yield ""
     yield "What came in the four weeks before the last four, and in the last four: by then all that is kept for a time"
-    yield "is full. More than before is growth beyond the data's own, but for 1 % of what there is."
+    yield "is full. More than before is growth beyond the data's own, but for 1 % of what there is, and 1 MiB."
     yield ""
     yield "| | on the first day | on the last | more in 4 weeks | in the last 4 | | why it is kept |"
     yield "|---|---:|---:|---:|---:|---|---|"

@@ -112,7 +112,8 @@ def test_what_erasures_took_out_of_the_feed_is_no_gap(published):
     stores, _ = published
     lost = "delete from marketing_internal.change_rows where change_id = 7"
     noted = """insert into privacy.erasures (id_hash, run_id, finished_at, removed) values
-        ('a', 'run', now(), '{"marketing_internal.change_rows": 1}'), ('b', 'run', now(), '{}')"""
+        ('a', 'run', now(), '{"marketing_internal.change_rows": 1, "tombstones": 2}'),
+        ('b', 'run', now(), '{"marketing_internal.change_rows": 1, "tombstones": 2}')"""
     assert "gaps" in " ".join(str(each) for each in told_after(published, lost)[1])
     with warehouse.connect(stores.marketing) as connection:
         warehouse.run_script(connection, sql.read("privacy", "schema"))
