@@ -44,4 +44,10 @@ def report(verdicts: list[Verdict], gate: str, day: dt.date, stores: Stores, run
 def _kind(verdicts: list[Verdict], stops: list[str]) -> str:
     if any(each.table == tables.CUSTOMER_SEGMENTS for each in verdicts):
         return notices.SNAPSHOT
-    return notices.LATE if any(notices.LATE_RULE in stop for stop in stops) else notices.GATE
+    late = {_table(stop) for stop in stops if notices.LATE_RULE in stop}
+    refused = {_table(stop) for stop in stops if notices.QUARANTINED_RULE in stop}
+    return notices.LATE if late - refused else notices.GATE
+
+
+def _table(stop: str) -> str:
+    return stop.split(":", 1)[0]

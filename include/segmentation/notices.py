@@ -20,6 +20,7 @@ DEADLINE = "missed deadline"
 KINDS = (FAILURE, GATE, LATE, SNAPSHOT, PROMOTION, DRIFT, TRAINING, DEADLINE)
 
 LATE_RULE = "the newest row is too old"  # its name in the suites
+QUARANTINED_RULE = "too many rows are quarantined"  # where these are the newest, what is left looks late, and is not
 _MOST_NAMED = 10
 
 

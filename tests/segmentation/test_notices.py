@@ -1,10 +1,11 @@
 """What of a stage's result somebody is told."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import pytest
 
-from segmentation import notices, suites, tables
+from segmentation import gate, notices, suites, tables
 from segmentation.notices import Notice
 
 
@@ -22,6 +23,31 @@ def test_the_suites_call_the_rule_of_late_data_so():
         found[entity.table] = [list(rule.columns) for rule in suite.whole if rule.name == notices.LATE_RULE]
     late = ("raw.customers", "raw.orders", "raw.events", "raw.support_tickets")
     assert found == {table: [["newest_age_days"]] if table in late else [] for table in found}
+
+
+LATE = "raw.orders: the newest row is too old: newest_age_days is 30 (at most 14)"
+REFUSED = "raw.orders: too many rows are quarantined: 898 of 898 rows, 100.0% (at most 5%)"
+
+
+@pytest.mark.parametrize(
+    ("stops", "kind"),
+    [
+        ([LATE], notices.LATE),
+        ([LATE, "raw.orders: the last day is out of proportion: last_day_ratio is 0.1"], notices.LATE),
+        ([REFUSED, LATE], notices.GATE),
+        ([REFUSED, LATE, LATE.replace("orders", "events")], notices.LATE),
+        ([REFUSED.replace("orders", "events"), LATE], notices.LATE),
+        ([REFUSED], notices.GATE),
+    ],
+)
+def test_a_table_whose_newest_rows_were_refused_is_not_called_late(stops, kind):
+    assert gate._kind([SimpleNamespace(table="raw.orders")], stops) == kind
+
+
+def test_the_suites_call_the_rule_of_refused_rows_so():
+    for entity in tables.ENTITIES.values():
+        suite = suites.read(entity.table, suites.parameters(dt.date(2026, 1, 2)))
+        assert notices.QUARANTINED_RULE in {rule.name for rule in suite.whole}
 
 
 def test_a_refused_model_is_told_and_a_promoted_one_is_not():
