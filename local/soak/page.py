@@ -17,11 +17,11 @@ PAGE = REPOSITORY / "docs" / "soak.md"
 PICTURE = REPOSITORY / "docs" / "pictures" / "soak.png"
 WEEKS = 28  # days that are held against each other
 NOISE = 0.10  # of what a day costs: machines are never quite alone
-LEAST_CPU, LEAST_MIB = 0.3, 30.0  # seconds and MiB below which a change is none
+LEAST_CPU, LEAST_MIB, LEAST_HELD = 0.3, 30.0, 25.0  # seconds, MiB of a task and of a server: less is no change
 LEAST_STOCK, LEAST_STOCK_MIB = 0.01, 1.0  # of what there is, and MiB, that are no growth
 NOT_BEFORE = {f"{DAILY}.performance": 30}  # the day on which a task first has something to do
 MOST_MOVED_SEED, MOST_MOVED_WEEK = 0.03, 0.10
-DATA = "rows of the shop"
+DATA, HELD = "rows of the shop", "MiB held by "
 # Said beside what grows by the day: why it is kept
 WHY = {
     "files of the lake, feat": "a day's files, so that any day can be looked at and run again",
@@ -93,11 +93,23 @@ def stocks(measured: Measured) -> list[Change]:
     days = measured["every_day"]
     before, middle, end = (days[place]["there"] for place in (-1 - 2 * WEEKS, -1 - WEEKS, -1))
     found = []
-    for name in sorted(end):
+    for name in sorted(name for name in end if not name.startswith(HELD)):
         early, late = middle.get(name, 0.0) - before.get(name, 0.0), end[name] - middle.get(name, 0.0)
         least = max(LEAST_STOCK * middle.get(name, 0.0), LEAST_STOCK_MIB if name.startswith("MiB") else 0.0)
         most = max(early, 0.0) * (1 + NOISE) * growth_of_the_shop(measured) + least
         found.append(Change(name, early, late, most))
+    return found
+
+
+def servers(measured: Measured) -> list[Change]:
+    """The memory of each server: medians of the four weeks before the last four, and of the last four."""
+    days = [day["there"] for day in measured["every_day"]]
+    found = []
+    for name in sorted(name for name in days[-1] if name.startswith(HELD)):
+        early, late = (
+            statistics.median(day[name] for day in part) for part in (days[-2 * WEEKS : -WEEKS], days[-WEEKS:])
+        )
+        found.append(Change(name, early, late, early + LEAST_HELD))
     return found
 
 
@@ -143,8 +155,8 @@ def verdicts(measured: Measured) -> list[tuple[str, str, bool]]:
          _fine(_of(sizes, "files"))),
         ("nor of tables", _named(_of(sizes, "tables", "MiB of schema", "sessions"), "of their sizes"),
          _fine(_of(sizes, "tables", "MiB of schema", "sessions"))),
-        ("nor of memory", _named([*memory, *_of(sizes, "MiB held")], "of tasks and servers"),
-         _fine([*memory, *_of(sizes, "MiB held")])),
+        ("nor of memory", _named([*memory, *servers(measured)], "of tasks and servers"),
+         _fine([*memory, *servers(measured)])),
         ("nor of run time", f"a day's CPU seconds {day.late / day.early - 1:+.0%}, the shop's rows {shop:+.0%}; "
          + _named(cpu, "of DAGs and tasks"), _fine(cpu)),
         ("segments stay themselves: fewer than 10% move in a week",
@@ -234,6 +246,12 @@ def _costs_of(measured: Measured) -> Iterator[str]:
             continue
         held = memory[each.name]
         yield f"| {_task(each.name)} | {_change(each, '.1f')} | {_change(held, ',.0f')} |"
+    yield ""
+    told = "; ".join(f"{each.name.removeprefix(HELD)} {_change(each, ',.0f')}" for each in servers(measured))
+    yield (
+        f"Memory of the servers, MiB, medians of the four weeks before the last four | of the last four, which may be "
+        f"{LEAST_HELD:.0f} more: {told}. PostgreSQL's grows until its shared buffers (128 MiB) have all been used."
+    )
     yield ""
 
 

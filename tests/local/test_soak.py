@@ -126,6 +126,11 @@ def test_the_page_tells_all_of_it(quiet, tmp_path, monkeypatch):
     assert "**no**" in page.PAGE.read_text()
 
 
+def test_the_page_in_the_documents_is_of_what_is_kept_beside_it():
+    measured = json.loads(page.KEPT.read_text(encoding="utf-8"))
+    assert page.PAGE.read_text(encoding="utf-8") == "\n".join(page._page(measured)).rstrip() + "\n"
+
+
 @pytest.fixture
 def stores(tmp_path, warehouse_dsn):
     return Stores(warehouse_dsn, warehouse_dsn, str(tmp_path / "lake"), "")
