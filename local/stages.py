@@ -48,7 +48,7 @@ _PRELOADED = """
 aggregates classify cluster compaction compare drift erase evaluate extract features learn_policy movement performance
 personal_export promote publish recommend retention retrain rollback score segment_export strategy validate
 """
-MIB = 1024
+KIB_OF_MIB = 1024
 
 
 class BareStack(Stack):
@@ -261,7 +261,7 @@ def _run(call: Call, folder: str, told) -> None:
         answer = ("failed", f"{type(error).__name__}: {error}")
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    used = Usage(call.task, time.monotonic() - begun, cpu, after.ru_maxrss / MIB)
+    used = Usage(call.task, time.monotonic() - begun, cpu, after.ru_maxrss / KIB_OF_MIB)
     with contextlib.suppress(OSError):
         told.send((*answer, used))
     told.close()

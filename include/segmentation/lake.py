@@ -330,7 +330,8 @@ def remove(target: str) -> None:
     """Removes a file; one that is not there is no error."""
     filesystem, plain = fsspec.core.url_to_fs(target)
     if filesystem.exists(plain):
-        filesystem.rm(plain)
+        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+            filesystem.rm(plain)
 
 
 def drop_unfinished(lake: str, before: dt.datetime) -> int:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from local import load
-from local.simulator import practice_shop
+from local.simulator import campaign_truth, practice_shop
 from local.simulator.settings import Settings
 from local.simulator.simulation import Simulation
 from segmentation import sql, warehouse
@@ -106,3 +106,17 @@ def big_shop(new_database) -> tuple[str, Settings]:
     dsn = new_database()
     create(dsn, settings, 168)
     return dsn, settings
+
+
+def what_contacts_did(dsn):
+    """What each contact was to bring, as `campaign_truth` tells it, beside what it brought: `bought` and `spend`."""
+    told = campaign_truth.of_contacts(dsn)
+    did = fetch(
+        dsn,
+        "select c.campaign_id, c.customer_id, count(o.*)::int, coalesce(sum(o.total_amount), 0)::float8 "
+        "from shop.campaign_contacts as c inner join shop.campaigns as k using (campaign_id) "
+        "left join shop.orders as o on o.customer_id = c.customer_id and o.status != 'cancelled' "
+        "and o.ordered_at >= c.contacted_at and o.ordered_at < k.ends_at group by 1, 2 order by 1, 2",
+    )
+    assert list(zip(told["campaign_id"], told["customer_id"], strict=True)) == [row[:2] for row in did]
+    return told.assign(bought=[row[2] > 0 for row in did], spend=[row[3] for row in did])

@@ -12,7 +12,7 @@ from local.simulator.latent_types import MULTIPLIERS, STRATEGIES, TYPE_NAMES, WO
 from local.simulator.settings import Settings
 from local.simulator.writing import KEYS
 from segmentation import sql, strategy_file, warehouse
-from tests.local.simulator.conftest import CONSENTED, DIRTY, create, fetch, publish, silent
+from tests.local.simulator.conftest import CONSENTED, DIRTY, create, fetch, publish, silent, what_contacts_did
 from tests.local.simulator.test_truth import close
 
 FILE = strategy_file.CONFIG
@@ -233,16 +233,7 @@ def test_a_shop_that_answers_has_no_campaigns_of_its_own_any_more_and_those_that
 def test_what_came_is_what_was_to_be_expected_in_either_arm(answered):
     """Conversion and revenue of every contact; and the factors matter: without them it is not."""
     dsn, _ = answered
-    told = campaign_truth.of_contacts(dsn)
-    did = fetch(
-        dsn,
-        "select c.campaign_id, c.customer_id, count(o.*)::int, coalesce(sum(o.total_amount), 0)::float8 "
-        "from shop.campaign_contacts as c inner join shop.campaigns as k using (campaign_id) "
-        "left join shop.orders as o on o.customer_id = c.customer_id and o.status != 'cancelled' "
-        "and o.ordered_at >= c.contacted_at and o.ordered_at < k.ends_at group by 1, 2 order by 1, 2",
-    )
-    assert list(zip(told["campaign_id"], told["customer_id"], strict=True)) == [row[:2] for row in did]
-    told = told.assign(bought=[row[2] > 0 for row in did], spend=[row[3] for row in did])
+    told = what_contacts_did(dsn)
     for arm, rows in told.groupby("arm"):
         for brought, wanted in (("bought", "conversion"), ("spend", "revenue")):
             more = rows[f"{wanted}_more"] if arm == "treatment" else 0

@@ -5,24 +5,14 @@ import pytest
 
 from local.simulator import campaign_truth
 from segmentation import warehouse
-from tests.local.simulator.conftest import DIRTY, create, fetch
+from tests.local.simulator.conftest import DIRTY, create, fetch, what_contacts_did
 from tests.local.simulator.test_truth import close
 
 
 @pytest.fixture(scope="module")
 def contacts(big_shop):
     dsn, _ = big_shop
-    told = campaign_truth.of_contacts(dsn)
-    did = fetch(
-        dsn,
-        "select c.campaign_id, c.customer_id, count(o.*)::int, coalesce(sum(o.total_amount), 0)::float8 "
-        "from shop.campaign_contacts as c inner join shop.campaigns as k using (campaign_id) "
-        "left join shop.orders as o on o.customer_id = c.customer_id and o.status != 'cancelled' "
-        "and o.ordered_at >= c.contacted_at and o.ordered_at < k.ends_at group by 1, 2 order by 1, 2",
-    )
-    assert list(zip(told["campaign_id"], told["customer_id"], strict=True)) == [row[:2] for row in did]
-    orders, spend = (np.array([row[place] for row in did], float) for place in (2, 3))
-    return told.assign(bought=orders > 0, spend=spend)
+    return what_contacts_did(dsn)
 
 
 @pytest.mark.parametrize("arm", ["control", "treatment"])
