@@ -124,9 +124,9 @@ def _from_registry(stores: Stores, persons: Persons) -> int:
         for uri in registry_files.files(Registry(stores.registry, stores.marketing)):
             if uri.endswith((*erase_lake.TEXTS, ".csv")) and "/models/" not in uri:
                 local = Path(registry_files.fetch(uri, folder))
-                text, found = mentions.redacted(local.read_bytes().decode("utf-8", "surrogateescape"))
+                left, found = mentions.redacted_bytes(local.read_bytes())
                 if found:
-                    local.write_bytes(text.encode("utf-8", "surrogateescape"))
+                    local.write_bytes(left)
                     registry_files.replace(uri, str(local))
                 removed += found
     return removed
@@ -136,10 +136,10 @@ def _from_logs(folders: Sequence[str], persons: Persons) -> int:
     """Mentions blotted out in place: whoever is writing to a log goes on writing to it."""
     mentions, removed = Mentions(persons.names()), 0
     for path in erasure_scan.log_files(folders):
-        text, found = mentions.redacted(path.read_bytes().decode("utf-8", "surrogateescape"), same_length=True)
+        left, found = mentions.redacted_bytes(path.read_bytes(), same_length=True)
         if found:
             with path.open("r+b") as file:
-                file.write(text.encode("utf-8", "surrogateescape"))
+                file.write(left)
         removed += found
     return removed
 

@@ -72,9 +72,9 @@ def _from_history(stores: Stores, persons: Persons) -> Counter:
 def _from_text(path: str, persons: Persons, mentions: Mentions) -> int:
     if path.endswith(".csv") and (rows := _from_csv(path, persons)) is not None:
         return rows
-    text, found = mentions.redacted(lake.read_bytes(path).decode("utf-8", "surrogateescape"))
+    left, found = mentions.redacted_bytes(lake.read_bytes(path))
     if found:
-        lake.write_text(path, text)
+        lake.write_bytes(path, left)
     return found
 
 

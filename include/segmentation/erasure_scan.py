@@ -131,12 +131,8 @@ def _in_file(path: str, mentions: Mentions) -> int:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if not name.endswith(_NOT_TEXT)]
-            return sum(_in_text(archive.read(name), mentions) for name in members)
-    return 0 if path.endswith(_NOT_TEXT) else _in_text(Path(path).read_bytes(), mentions)
-
-
-def _in_text(content: bytes, mentions: Mentions) -> int:
-    return mentions.count(content.decode("utf-8", "surrogateescape"))
+            return sum(mentions.count(archive.read(name)) for name in members)
+    return 0 if path.endswith(_NOT_TEXT) else mentions.count(Path(path).read_bytes())
 
 
 def _database(connection, persons: Persons, result: Scan) -> None:
