@@ -25,16 +25,18 @@ from segmentation import (
     lake,
     model_report,
     pictures,
+    recipes,
     season,
     selection,
     settings,
     tables,
 )
-from segmentation.contest import Contest, Recipe
+from segmentation.contest import Contest
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
 from segmentation.model_artifact import UntrustedModelError
 from segmentation.preparation import NoFeaturesError
+from segmentation.recipes import Recipe
 from segmentation.registry import NoModelError, Registry
 from segmentation.settings import Stores
 from segmentation.training_run import TrainingRun
@@ -171,7 +173,7 @@ def _judged(
     run.params({"season_repeats": round(there.repeats, 3)})
     ensemble, predicted = contest.fitted(held.recipe, offered, train, test.features)
     if target is tables.HIGH_VALUE:
-        held = replace(held, recipe=contest.levelled(held.recipe, predicted, float(train.outcomes.mean())))
+        held = replace(held, recipe=recipes.levelled(held.recipe, predicted, float(train.outcomes.mean())))
         ensemble.intercept = held.recipe.intercept
     recipe, ensemble = held.recipe.on(cutoff), ensemble.on(cutoff)
     if target.is_amount:
@@ -201,7 +203,7 @@ def _final(
     offered = _offered(data, newest, config)
     final, predicted = contest.fitted(recipe, offered, data, newest)
     if target is tables.HIGH_VALUE:
-        recipe = contest.levelled(recipe, predicted, float(data.outcomes.mean()))
+        recipe = recipes.levelled(recipe, predicted, float(data.outcomes.mean()))
         final.intercept = recipe.intercept
     return recipe, final
 
@@ -245,7 +247,7 @@ def _over_champion(
     if known.members != recipe.members:
         _, before = contest.fitted(known, offered, train, test.features)
     if target is tables.HIGH_VALUE:
-        known = contest.levelled(known, before, float(train.outcomes.mean()))
+        known = recipes.levelled(known, before, float(train.outcomes.mean()))
     known = known.on(test.days[0])
     new, old = recipe.predicted(predicted, target.is_amount), known.predicted(before, target.is_amount)
     if target.is_amount:

@@ -1,24 +1,21 @@
 """Candidates are compared later in time than they learnt; the blend stands unless one beats it beyond chance."""
 
 import datetime as dt
-import json
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.metrics import f1_score, log_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from segmentation import candidates, contest, settings, tables
+from segmentation import candidates, contest, recipes, settings, tables
 from segmentation.candidates import Candidate
-from segmentation.contest import Recipe
 from segmentation.examples import KEY, Examples
+from segmentation.recipes import Recipe
 from tests import stacked
 
 CONFIG = settings.Training(search_seconds=0, min_examples=30)
@@ -226,7 +223,7 @@ def test_without_a_later_cutoff_the_blend_is_made_of_defaults():
     assert found.recipe == Recipe("blend", (("known", {"trust": 1.0}), ("other", {"trust": 1.0})), (0.5, 0.5))
     assert found.reason.startswith("the history is too short to compare candidates later in time")
     assert (found.found, found.scores, len(found.outcomes)) == ({}, {}, 0)
-    assert contest.calibrated(found.recipe, found.logits, found.outcomes, found.cutoffs, CONFIG) == found.recipe
+    assert recipes.calibrated(found.recipe, found.logits, found.outcomes, found.cutoffs, CONFIG) == found.recipe
 
 
 def test_what_the_chosen_predicted_is_of_the_best_trial():
@@ -266,78 +263,6 @@ def test_the_search_learns_from_no_more_rows_than_allowed(monkeypatch):
     monkeypatch.setattr(Watched, "fit", lambda self, X, y: (sizes.append(len(X)), fit(self, X, y))[1])
     held(shop(rows=1_000, known=1.0), candidate("known", is_member=True), search_rows=1_000)
     assert sizes == [1_000, 1_000, 1_000]
-
-
-def rows_of(cutoffs=4, each=1_000, slope=1.0, seasons=0.0, seed=0):
-    """(logits of shape (n, 1), outcomes, cutoffs): true to `slope` times the logit, and a lift per cutoff."""
-    rng = np.random.default_rng(seed)
-    place = np.repeat(np.arange(cutoffs), each)
-    logits = rng.normal(0, 1.5, cutoffs * each)
-    lifts = np.broadcast_to(seasons, cutoffs)[place]
-    outcomes = rng.random(len(logits)) < expit(slope * logits + lifts)
-    return logits[:, None], outcomes, np.array([stacked.cutoff(90 * n) for n in range(cutoffs)], dtype=object)[place]
-
-
-ONE = Recipe("one", (("one", {}),), (1.0,))
-
-
-@pytest.mark.parametrize("slope", [0.4, 2.5])
-def test_calibration_mends_probabilities_that_were_too_sure_or_not_sure_enough(slope):
-    calibrated = contest.calibrated(ONE, *rows_of(slope=slope), CONFIG)
-    logits, outcomes, _ = rows_of(slope=slope, seed=1)
-    before, after = expit(logits[:, 0]), calibrated.predicted(logits, is_amount=False)
-    assert abs(calibrated.slope - slope) < abs(1 - slope) / 2
-    assert log_loss(outcomes, after) < log_loss(outcomes, before) - 0.02
-    assert roc_auc_score(outcomes, after) == roc_auc_score(outcomes, before)
-
-
-def test_calibration_lifts_what_is_too_low_at_every_cutoff():
-    few, many = (contest.calibrated(ONE, *rows_of(cutoffs=n, seasons=1.0), CONFIG) for n in (2, 12))
-    assert many.intercept == pytest.approx(12 / 16, abs=0.1)  # as if there were four cutoffs more without any
-    assert few.intercept == pytest.approx(2 / 6, abs=0.1)
-
-
-def test_the_sum_of_amounts_is_set_right_by_the_mean_over_the_cutoffs():
-    """One cutoff brought twice what was expected, one eight times; four more count as right: (2 * 8) ** (1 / 6)."""
-    predicted, cutoffs = np.array([[1.0], [3.0], [2.0], [2.0]]), np.array([1, 1, 2, 2])
-    outcomes = np.array([8.0, 0.0, 0.0, 32.0])
-    assert contest.calibrated(ONE, predicted, outcomes, cutoffs, CONFIG).slope == pytest.approx(16 ** (1 / 6))
-    unsure = settings.Training(stacking_cutoffs=0)
-    assert contest.calibrated(ONE, predicted, outcomes, cutoffs, unsure).slope == pytest.approx(4)
-
-
-def test_where_nobody_spends_amounts_stay_as_they_are():
-    nothing = contest.calibrated(ONE, np.ones((4, 1)), np.zeros(4), np.array([1, 1, 2, 2]), CONFIG)
-    nobody = contest.calibrated(ONE, np.zeros((4, 1)), np.ones(4), np.array([1, 1, 2, 2]), CONFIG)
-    assert nothing.slope == nobody.slope == 1
-
-
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9])), min_size=1, max_size=30))
-def test_no_threshold_has_a_better_f1(rows):
-    outcomes, probability = (np.array(column) for column in zip(*rows, strict=True))
-    found = contest._best_threshold(outcomes, probability)
-    best = max(f1_score(outcomes, probability >= cut, zero_division=0) for cut in set(probability))
-    assert f1_score(outcomes, probability >= found, zero_division=0) == pytest.approx(best)
-
-
-def test_outcomes_of_a_known_share_are_brought_to_it():
-    logits = np.random.default_rng(0).normal(0, 2, (500, 1))
-    levelled = contest.levelled(replace(ONE, slope=0.7, intercept=3.0), logits, 0.2)
-    assert levelled.predicted(logits, is_amount=False).mean() == pytest.approx(0.2)
-    assert levelled.slope == 0.7
-    assert contest.levelled(ONE, logits[:0], 0.2) == contest.levelled(ONE, logits, 0.0) == ONE
-
-
-def test_a_recipe_survives_json():
-    recipe = Recipe("blend", (("one", {"C": 0.1 + 0.2}), ("two", {"depth": 3})), (0.25, 0.75), 1.1, -0.2, 0.3)
-    assert Recipe.of(json.loads(json.dumps(recipe.as_dict()))) == recipe
-
-
-def test_a_recipe_predicts_the_calibrated_mean():
-    recipe = Recipe("blend", (("one", {}), ("two", {})), (0.25, 0.75), slope=2.0, intercept=-1.0)
-    members = np.array([[0.0, 4.0]])
-    assert recipe.predicted(members, is_amount=False) == pytest.approx(expit(2 * 3 - 1))
-    assert recipe.predicted(members, is_amount=True) == pytest.approx(6)
 
 
 @pytest.mark.parametrize("target", [tables.CHURN, tables.SPEND], ids=["probability", "amount"])
