@@ -1,5 +1,6 @@
 """
-Whether predictions serve the groups of a shop's customers alike: the measures per gender, age band and income band.
+Whether predictions serve the groups of a shop's customers alike: the measures per gender, age band and income band, of
+probabilities and of amounts.
 
 `fairness_gap` is about equal opportunity (Hardt, Price and Srebro 2016, "Equality of Opportunity in Supervised
 Learning"): of those who do it, is the same share found in each group? The largest of several gaps is large by chance
@@ -8,7 +9,9 @@ confidence: the lower bound of the difference of two shares (Newcombe 1998, Stat
 all pairs of groups at once (Bonferroni), and 0 if chance explains all gaps.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,9 +39,22 @@ _GAPS = {
     "selection_rate": "selection_gap",
     "calibration_gap": "calibration_gap",
 }
+_AMOUNT_GAPS = {
+    "mae": "mae_gap",
+    "rmse": "rmse_gap",
+    "spearman": "spearman_gap",
+    "total_ratio": "total_ratio_gap",
+    "mean_tweedie_deviance": "mean_tweedie_deviance_gap",
+    "calibration_error": "calibration_error_gap",
+    "spend_share_top_tenth": "spend_share_gap",
+}
 _COUNTED = ["attribute", "group", "rows", "positives", "is_judged", "reason", "base_rate", "mean_probability"]
 _WITH_ENDS = [*_GAPS, "true_positive_rate"]
 COLUMNS = [*_COUNTED, *_WITH_ENDS, *(f"{name}_{end}" for name in _WITH_ENDS for end in ("low", "high"))]
+_AMOUNTS_COUNTED = ["attribute", "group", "rows", "spenders", "is_judged", "reason", "mean_spend", "mean_predicted"]
+AMOUNT_COLUMNS = [
+    *_AMOUNTS_COUNTED, *_AMOUNT_GAPS, *(f"{name}_{end}" for name in _AMOUNT_GAPS for end in ("low", "high")),
+]  # fmt: skip
 
 
 def by_group(
@@ -74,19 +90,60 @@ def by_group(
     """
     actual, probability = np.asarray(actual, dtype="float64"), np.asarray(probability, dtype="float64")
     arrays = [actual, probability, *([] if spend is None else [np.asarray(spend, dtype="float64")])]
+    how: dict[str, Any] = {"threshold": threshold, "spend_falls": spend_falls}
+
+    def told(*part: np.ndarray) -> dict[str, Any]:
+        one = _counted(*part[:2], min_rows, min_of_each)
+        if one["is_judged"]:
+            found, ends = judge.judge(*part, **how), judge.intervals(*part, **how, rounds=rounds, seed=seed)
+            one |= found | ends | _added(*part[:2], threshold, found["recall"])
+        return one
+
+    return _of_each(frame, arrays, told, COLUMNS)
+
+
+def amounts_by_group(
+    frame: pd.DataFrame,
+    actual: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    min_rows: int = 200,
+    min_spenders: int = 50,
+    rounds: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """As `by_group`, of predicted amounts: `spenders`, `mean_spend`, `mean_predicted`, what `judge.judge_amounts`
+    measures, and the ends of its 95% intervals.
+
+    :param actual: amounts, shape (rows,), in the shop's currency.
+    :param predicted: shape (rows,).
+    :param min_spenders: rows with an amount above 0 that a group needs to be judged.
+    :raises ValueError: unequal lengths, or numbers that are none.
+    """
+    arrays = [np.asarray(actual, dtype="float64"), np.asarray(predicted, dtype="float64")]
+
+    def told(spent: np.ndarray, foreseen: np.ndarray) -> dict[str, Any]:
+        one = _counted_amounts(spent, foreseen, min_rows, min_spenders)
+        if one["is_judged"]:
+            one |= judge.judge_amounts(spent, foreseen)
+            one |= judge.amount_intervals(spent, foreseen, rounds=rounds, seed=seed)
+        return one
+
+    return _of_each(frame, arrays, told, AMOUNT_COLUMNS)
+
+
+def _of_each(
+    frame: pd.DataFrame, arrays: Sequence[np.ndarray], told: Callable[..., dict[str, Any]], columns: list[str]
+) -> pd.DataFrame:
+    """What is told of the members of each group, a row each."""
     if {len(each) for each in arrays} != {len(frame)}:
         raise ValueError(f"different numbers of rows: {', '.join(str(len(each)) for each in (frame, *arrays))}")
-    rows, how = [], {"threshold": threshold, "spend_falls": spend_falls}
+    rows = []
     for attribute, groups in attributes(frame).items():
         for group in _in_order(groups):
             members = (groups == group).to_numpy()
-            one = _counted(actual[members], probability[members], min_rows, min_of_each)
-            if one["is_judged"]:
-                part = [each[members] for each in arrays]
-                found, ends = judge.judge(*part, **how), judge.intervals(*part, **how, rounds=rounds, seed=seed)
-                one |= found | ends | _added(*part[:2], threshold, found["recall"])
-            rows.append({"attribute": attribute, "group": group, **one})
-    return pd.DataFrame(rows, columns=COLUMNS)
+            rows.append({"attribute": attribute, "group": group, **told(*(each[members] for each in arrays))})
+    return pd.DataFrame(rows, columns=columns)
 
 
 def attributes(frame: pd.DataFrame) -> pd.DataFrame:
@@ -109,15 +166,34 @@ def largest_gaps(table: pd.DataFrame) -> dict[str, float]:
 
     :param table: as `by_group` gives it.
     """
-    judged = table[table["is_judged"].astype(bool) & (table["group"] != UNKNOWN)]
-    compared = {name: part for name, part in judged.groupby("attribute", sort=False) if len(part) > 1}
-    gaps = {}
-    for name, part in compared.items():
-        spans = {gap: part[measure].max() - part[measure].min() for measure, gap in _GAPS.items()}
-        gaps |= {f"{gap}_{name}": float(span) for gap, span in spans.items() if not np.isnan(span)}
+    compared = _compared(table)
+    gaps = _largest(compared, _GAPS)
     pairs = [pair for part in compared.values() for pair in combinations(part.to_dict("records"), 2)]
     z = norm.ppf(1 - (1 - CONFIDENCE) / (2 * len(pairs))) if pairs else np.nan
     gaps["fairness_gap"] = max((_sure_gap(one, two, z) for one, two in pairs), default=np.nan)
+    return gaps
+
+
+def largest_amount_gaps(table: pd.DataFrame) -> dict[str, float]:
+    """As `largest_gaps`, of amounts: `total_ratio_gap_gender`, `spearman_gap_gender`, `mae_gap_gender` (in the shop's
+    currency) and so on. Who spends more is missed by more: groups are to be compared by the first two.
+
+    :param table: as `amounts_by_group` gives it.
+    """
+    return _largest(_compared(table), _AMOUNT_GAPS)
+
+
+def _compared(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The judged groups of each attribute that has two of them or more."""
+    judged = table[table["is_judged"].astype(bool) & (table["group"] != UNKNOWN)]
+    return {name: part for name, part in judged.groupby("attribute", sort=False) if len(part) > 1}
+
+
+def _largest(compared: Mapping[str, pd.DataFrame], named: Mapping[str, str]) -> dict[str, float]:
+    gaps: dict[str, float] = {}
+    for attribute, part in compared.items():
+        spans = {gap: part[measure].max() - part[measure].min() for measure, gap in named.items()}
+        gaps |= {f"{gap}_{attribute}": float(span) for gap, span in spans.items() if not np.isnan(span)}
     return gaps
 
 
@@ -166,6 +242,19 @@ def _counted(actual: np.ndarray, probability: np.ndarray, min_rows: int, min_of_
         "base_rate": float(actual.mean()),
         "mean_probability": float(probability.mean()),
     }
+
+
+def _counted_amounts(spent: np.ndarray, foreseen: np.ndarray, min_rows: int, min_spenders: int) -> dict[str, Any]:
+    rows, spenders = len(spent), int((spent > 0).sum())
+    reason = ""
+    if rows < min_rows:
+        reason = f"{rows} rows; {min_rows} are needed"
+    elif spenders < min_spenders:
+        reason = f"{spenders} spent anything; {min_spenders} are needed"
+    return {
+        "rows": rows, "spenders": spenders, "is_judged": not reason, "reason": reason,
+        "mean_spend": float(spent.mean()), "mean_predicted": float(foreseen.mean()),
+    }  # fmt: skip
 
 
 def _added(actual: np.ndarray, probability: np.ndarray, threshold: float, recall: float) -> dict[str, float]:

@@ -19,13 +19,22 @@ _PANELS = {
     "calibration_gap": "mean probability\nless base rate",
     "brier": "Brier score",
 }
+_AMOUNT_PANELS = {
+    "spearman": "Spearman's\ncorrelation",
+    "total_ratio": "predicted over\nactual total",
+    "spend_share_top_tenth": "share of spend of\nthe best tenth",
+    "mae": "mean absolute\nerror",
+}
+# Where nothing is wrong
+_RIGHT = {"calibration_gap": 0, "total_ratio": 1}
 
 
 def groups(table: pd.DataFrame) -> Figure:
     """Measures by group of customers, a panel each, with 95% intervals; groups that are not judged are named only.
 
-    :param table: as `fairness.by_group` gives it; with no rows the picture says so.
+    :param table: as `fairness.by_group` or `fairness.amounts_by_group` gives it; with no rows the picture says so.
     """
+    shown = _PANELS if "base_rate" in table else _AMOUNT_PANELS
     if table.empty:
         return _nothing("Groups of customers", "of nobody is gender, age or income known")
     figure = Figure(figsize=(13, 1.6 + 0.32 * len(table)), layout="constrained")
@@ -38,13 +47,13 @@ def groups(table: pd.DataFrame) -> Figure:
         for group, rows, judged in zip(table["group"], table["rows"], is_judged, strict=True)
     ]
     colors = np.array([f"C{kinds.index(each)}" for each in table["attribute"]])
-    panels = figure.subplots(1, len(_PANELS), sharey=True)
-    for axes, (measure, name) in zip(panels, _PANELS.items(), strict=True):
+    panels = figure.subplots(1, len(shown), sharey=True)
+    for axes, (measure, name) in zip(panels, shown.items(), strict=True):
         values, low, high = (table[f"{measure}{end}"].astype(float) for end in ("", "_low", "_high"))
         axes.hlines(places, low, high, colors=colors)
         axes.scatter(values, places, c=colors, zorder=2)
-        if measure == "calibration_gap":
-            axes.axvline(0, color="grey", linestyle=":")
+        if measure in _RIGHT:
+            axes.axvline(_RIGHT[measure], color="grey", linestyle=":")
         axes.set_title(name, fontsize=10)
         axes.grid(axis="y", alpha=0.3)
         axes.locator_params(axis="x", nbins=4)

@@ -12,9 +12,10 @@ from scipy.special import expit
 from sklearn.metrics import classification_report
 
 from segmentation import explain, fairness, importance, judge, model_pictures, pictures, settings, tables
-from segmentation.contest import Contest, Recipe
+from segmentation.contest import Contest
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
+from segmentation.recipes import Recipe
 from segmentation.training_run import TrainingRun
 
 _IMPORTANT, _EXPLAINED_ROWS, _SHUFFLED_ROWS, _REPEATS = 25, 1_000, 2_000, 3
@@ -102,6 +103,7 @@ def amounts(
 
     :param predicted: of the recipe's members on the test, shape (n, members), in the shop's currency.
     :param ensemble: of these members; without it nothing is said of the features.
+    :returns: the metrics, `<name>_low` and `<name>_high`, `<name>_before` the factor, and the gaps between groups.
     """
     before = predicted @ np.array(recipe.weights)
     amount = recipe.predicted(predicted, is_amount=True)
@@ -109,6 +111,10 @@ def amounts(
     numbers |= judge.amount_intervals(test.outcomes, amount, seed=config.seed)
     uncalibrated = judge.judge_amounts(test.outcomes, before)
     numbers |= {f"{name}_before": uncalibrated[name] for name in ("total_ratio", "calibration_error")}
+    groups = fairness.amounts_by_group(test.groups, test.outcomes, amount, seed=config.seed)
+    numbers |= fairness.largest_amount_gaps(groups)
+    run.text(groups.to_csv(index=False, float_format="%.6g"), "groups.csv")
+    run.picture(model_pictures.groups(groups), "groups")
     run.picture(pictures.amounts(test.outcomes, amount), "amounts")
     if ensemble is not None:
         _explanations(run, ensemble, test, config)

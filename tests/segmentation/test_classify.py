@@ -14,7 +14,7 @@ import pytest
 from scipy.special import expit
 
 from segmentation import candidates, classify, contest, demand, examples, lake, preparation, settings, tables
-from segmentation.contest import Recipe
+from segmentation.recipes import Recipe
 from segmentation.registry import Registry
 from segmentation.selection import LeakError
 from tests import stacked
@@ -136,7 +136,7 @@ def test_the_run_keeps_the_pictures(shop):
     ]  # fmt: skip
     assert registry.pictures(version_of(stores, results["spend_90d"])) == [
         f"{name}.png"
-        for name in ("amounts", "candidates", "contributions", "importance", "learning_curve", "selection")
+        for name in ("amounts", "candidates", "contributions", "groups", "importance", "learning_curve", "selection")
     ]
 
 

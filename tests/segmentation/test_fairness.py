@@ -191,3 +191,48 @@ def test_the_order_of_the_rows_does_not_matter():
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="different numbers of rows: 8, 7, 8"):
         fairness.by_group(four_by_four()[0], np.zeros(7), np.zeros(8))
+
+
+def spending(rows=2_000, seed=3):
+    """(frame, amounts, foreseen): of men twice of what they spend is foreseen; of others there are three."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"gender": rng.choice(["female", "male"], rows)})
+    frame.loc[:2, "gender"] = "other"
+    actual = np.where(rng.random(rows) < 0.4, rng.gamma(2, 20, rows), 0.0)
+    return frame, actual, (actual + rng.gamma(1, 5, rows)) * np.where(frame["gender"] == "male", 2, 1)
+
+
+def test_amounts_of_a_group_have_the_measures_of_its_own_rows():
+    frame, actual, predicted = spending()
+    table = fairness.amounts_by_group(frame, actual, predicted, rounds=20).set_index("group")
+    assert list(table.index) == ["female", "male", "other"]
+    men = (frame["gender"] == "male").to_numpy()
+    found = judge.judge_amounts(actual[men], predicted[men])
+    ends = judge.amount_intervals(actual[men], predicted[men], rounds=20)
+    for name in ("mae", "rmse", "spearman", "total_ratio", "calibration_error", "spend_share_top_tenth"):
+        assert table.at["male", name] == found[name]
+        assert (table.at["male", f"{name}_low"], table.at["male", f"{name}_high"]) == (
+            ends[f"{name}_low"], ends[f"{name}_high"],
+        )  # fmt: skip
+    assert table.at["male", "spenders"] == (actual[men] > 0).sum()
+    assert table.at["male", "mean_predicted"] == pytest.approx(predicted[men].mean())
+    assert (table.at["other", "is_judged"], table.at["other", "reason"]) == (False, "3 rows; 200 are needed")
+    assert np.isnan(table.at["other", "mae"])
+
+
+def test_gaps_of_amounts_are_between_judged_groups():
+    frame, actual, predicted = spending()
+    table = fairness.amounts_by_group(frame, actual, predicted, rounds=1)
+    judged = table.set_index("group")
+    gaps = fairness.largest_amount_gaps(table)
+    assert gaps["total_ratio_gap_gender"] == judged.at["male", "total_ratio"] - judged.at["female", "total_ratio"]
+    assert gaps["total_ratio_gap_gender"] > 0.8
+    assert {name.removesuffix("_gender") for name in gaps} == {
+        "mae_gap", "rmse_gap", "spearman_gap", "total_ratio_gap", "mean_tweedie_deviance_gap", "calibration_error_gap",
+        "spend_share_gap",
+    }  # fmt: skip
+    few = fairness.amounts_by_group(frame, np.where(np.arange(len(actual)) < 60, actual, 0), predicted, rounds=1)
+    assert few["reason"].str.contains("spent anything; 50 are needed")[few["rows"] > 200].all()
+    assert fairness.largest_amount_gaps(few) == {}
+    with pytest.raises(ValueError, match="different numbers of rows: 2000, 1, 2000"):
+        fairness.amounts_by_group(frame, actual[:1], predicted)

@@ -122,6 +122,7 @@ def test_from_campaigns_to_the_next_strategies(shop, tmp_path):
 
     learnt = learn_policy.learn_strategies(DAY, shop)
     assert learnt["left_out"] == {}
+    assert learnt["best_single"] == "coupon"
     numbers = learnt["metrics"]
     # margin of 18 for half of the customers more
     assert numbers["value_single_low"] < 9 < numbers["value_single_high"]

@@ -10,7 +10,8 @@ import pytest
 from scipy.special import expit, logit
 
 from segmentation import candidates, contest, judge, model_report, settings, tables
-from segmentation.contest import Contest, Recipe
+from segmentation.contest import Contest
+from segmentation.recipes import Recipe
 from segmentation.registry import Registry
 from tests import stacked
 
@@ -24,9 +25,9 @@ def run(module_stores):
         yield run
 
 
-def made(target, names, weights, **others):
+def made(target, names, weights, rows=ROWS, **others):
     """(recipe, ensemble, test, predictions of the members on it)."""
-    data = stacked.examples_of(ROWS, target)
+    data = stacked.examples_of(rows, target)
     learn, test = data.at(stacked.cutoff(180)), data.at(stacked.cutoff(90))
     make = candidates.for_amounts if target.is_amount else candidates.for_probabilities
     offered = make(data.features.columns, {}, len(learn), CONFIG)
@@ -87,10 +88,22 @@ def test_amounts_are_judged_after_calibration_and_before(run):
     assert {"importance.csv", "contributions.csv"} <= files(run)
 
 
+def test_amounts_are_judged_group_by_group(run):
+    many = stacked.frame((90, 180), 600)
+    recipe, _, test, predicted = made(tables.SPEND, ("usual_spend",), (1.0,), many)
+    numbers = model_report.amounts(run, recipe, test, predicted, CONFIG)
+    groups = pd.read_csv(io.StringIO(text(run, "groups.csv")))
+    assert groups["rows"].sum() == len(test) * groups["attribute"].nunique() > 0
+    of_gender = groups[(groups["attribute"] == "gender") & groups["is_judged"] & (groups["group"] != "unknown")]
+    assert len(of_gender) > 1
+    spread = of_gender["total_ratio"].max() - of_gender["total_ratio"].min()
+    assert numbers["total_ratio_gap_gender"] == pytest.approx(spread, rel=1e-3)
+
+
 def test_without_the_ensemble_nothing_is_said_of_the_features_of_amounts(run):
     recipe, _, test, predicted = made(tables.SPEND, ("usual_spend",), (1.0,))
     model_report.amounts(run, recipe, test, predicted, CONFIG)
-    assert files(run, "pictures") == {"pictures/amounts.png"}
+    assert files(run, "pictures") == {"pictures/amounts.png", "pictures/groups.png"}
 
 
 def test_contributions_of_amounts_are_in_the_shops_currency(run):

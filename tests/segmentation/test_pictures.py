@@ -37,6 +37,13 @@ def table(rows=2_000):
     return fairness.by_group(frame, rng.random(rows) < probability, probability, rounds=20)
 
 
+def amounts_table(rows=2_000):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"gender": ["f", "m"] * (rows // 2)})
+    spend = rng.gamma(0.3, 40, rows)
+    return fairness.amounts_by_group(frame, spend, spend * rng.random(rows), rounds=20)
+
+
 IMPORTANCE = pd.DataFrame(
     {"feature": ["a_feature_of_a_name_so_long_that_it_would_be_cut_180d", "b", "c"]}
     | {"auc_drop_mean": [0.05, 0.01, -0.001], "auc_drop_std": [0.01, 0.001, 0.001]}
@@ -79,6 +86,7 @@ DRAWN = {
     "amounts of one customer": lambda: pictures.amounts([5.0], [3.0]),
     "amounts that are given back": lambda: pictures.amounts(RISING * 10 - 5, RISING),
     "groups": lambda: model_pictures.groups(table()),
+    "groups of amounts": lambda: model_pictures.groups(amounts_table()),
     "one group": lambda: model_pictures.groups(table().head(1)),
     "no group": lambda: model_pictures.groups(table().head(0)),
     "importance": lambda: model_pictures.importance(IMPORTANCE),
@@ -200,6 +208,16 @@ def test_groups_have_a_point_each_and_those_too_small_are_named_only():
     assert points[:, 0].filled(np.nan) == pytest.approx(drawn["auc"].to_numpy(), nan_ok=True)
     assert [axes.get_title() for axes in figure.axes][2] == "true positive rate"
     assert texts(figure.axes[-1]) == ["gender", "income_band"]
+
+
+def test_groups_of_amounts_have_measures_of_amounts():
+    figure = model_pictures.groups(amounts_table())
+    assert [each.get_title().split("\n")[0] for each in figure.axes] == [
+        "Spearman's", "predicted over", "share of spend of", "mean absolute",
+    ]  # fmt: skip
+    points = figure.axes[1].collections[1].get_offsets()
+    assert points[:, 0].tolist() == amounts_table()["total_ratio"].tolist()
+    assert [line.get_xdata()[0] for line in figure.axes[1].lines] == [1]
 
 
 def test_without_groups_the_picture_says_so():
