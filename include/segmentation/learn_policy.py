@@ -31,8 +31,9 @@ _UNIT = "margin per customer"
 def learn_strategies(day: dt.date, stores: Stores) -> dict[str, Any]:
     """Learns from every randomised result that a day knows, and registers the model, not yet promoted.
 
-    :returns: `model`, `left_out` (campaign or strategy -> why it is not learnt from), and either `version` and
-        `metrics`, or `skipped`, why nothing is learnt.
+    :returns: `model`, `left_out` (campaign or strategy -> why it is not learnt from), and either `version`,
+        `best_single` (the strategy to give everybody, if it had to be one) and `metrics`, or `skipped`, why nothing is
+        learnt.
     :raises lake.MissingDayError: the day has no `feat.contact_examples`.
     """
     begun, model = time.monotonic(), tables.UPLIFT_MODEL
@@ -67,7 +68,9 @@ def learn_strategies(day: dt.date, stores: Stores) -> dict[str, Any]:
         }
         version = run.register(model, learnt.model, sample, learnt.model.predict(sample), metadata)
         run.metrics({"training_seconds": time.monotonic() - begun})
-    return {"model": model, "version": version, "metrics": numbers, "left_out": left_out}
+    return {
+        "model": model, "version": version, "best_single": learnt.best, "metrics": numbers, "left_out": left_out,
+    }  # fmt: skip
 
 
 def _enough(results: Results | None) -> tuple[Results | None, dict[str, str]]:

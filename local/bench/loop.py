@@ -16,6 +16,8 @@ week to come, the margin that it adds less its cost
 - `assigned`: by what was published, as if nobody were held out; of it explored by lot is a part (`strategy_basis`);
 - `champion`, `latest`: by the mean effects of the model that is in use, and of the one that was learnt last, whatever
   the gate said of it: without exploring, as `local.bench.rounds` tells it;
+- `looked best`: everybody the single strategy that looks best in the same results: what a shop would do that tests
+  offers and takes the winner;
 - `single`: everybody the best single strategy, `best`: each one the best; both as only the truth knows.
 
 The shares are of what `best` is worth beyond `single`. The margin is the share of the amounts that orders of the
@@ -51,7 +53,7 @@ from segmentation.registry import Registry
 from segmentation.settings import Stores
 from segmentation.strategy_uplift import NOBODY, StrategyUplift
 
-console = Console(width=170, highlight=False)
+console = Console(width=200, highlight=False)
 FILE = Path(__file__).with_name("loop_strategies.yaml")
 WEEK_DAYS = 7
 QUICKER = {"SEGMENTATION_TRAINING__MAX_CUTOFFS": "4", "SEGMENTATION_CLUSTER__FINALISTS": "1"}
@@ -128,10 +130,14 @@ class Week:
         effects = np.column_stack([told.get(name, np.full(len(known), -np.inf)) for name in NAMES]) - COSTS
         return self.worth(strategy_uplift.greatest(effects, self.open_to))
 
+    def of_everybody(self, strategy: str) -> float:
+        """What it is to earn if everybody gets one strategy who may."""
+        return self.worth(np.full(len(self.truth), NAMES.index(strategy)))
+
     def told(self) -> dict[str, Any]:
         """What is said of the week but for models."""
         count, chosen = len(self.truth), self.assigned
-        singles = [self.worth(np.full(count, place)) for place in range(len(NAMES))]
+        singles = [self.of_everybody(name) for name in NAMES]
         is_treated = (chosen != NOBODY) & ~self.published["in_holdout"].to_numpy(bool)
         return {
             "day": self.day, "customers": count, "treated": int(is_treated.sum()),
@@ -167,6 +173,8 @@ def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, ho
             stages.run(Step(DAILY, day), _NOT_OF_THE_LOOP + _OF_THE_DAY)
             week = Week.of(dsn, day)
             told = {"round": number, **week.told(), **learnt, **_models(week, stores, learnt.get("version"))}
+            if "best_single" in learnt:
+                told["looked_best"] = week.of_everybody(learnt["best_single"])
             _said(f"round {number}: {told}")
             yield told
             if number < rounds:
@@ -188,7 +196,8 @@ def _learnt(stages: Stages, day: dt.date, asked: list[str]) -> dict[str, Any]:
         return {"gate": f"skipped: {told['learn']['skipped']}"}
     verdict = told["compare"]["verdicts"][model]["verdict"]
     advantage = [told["learn"]["metrics"][f"value_advantage{end}"] for end in ("", "_low", "_high")]
-    return {"version": told["learn"]["version"], "gate": f"{verdict}{', asked' * (model in asked)}",
+    return {"version": told["learn"]["version"], "best_single": told["learn"]["best_single"],
+            "gate": f"{verdict}{', asked' * (model in asked)}",
             "outcome": told["promote"][model], "advantage": advantage}  # fmt: skip
 
 
@@ -209,14 +218,15 @@ def show(weeks: list[dict[str, Any]], title: str) -> None:
     """Prints a row per week."""
     table = Table(title=title)
     for heading in ("after rounds", "treated / held out", "single", "best", "assigned", "share", "champion", "share ",
-                    "latest", "share  ", "gate", "in use", "learnt / explored / assumed"):  # fmt: skip
+                    "latest", "share  ", "looked best", "share   ", "gate", "in use",
+                    "learnt / explored / assumed"):  # fmt: skip
         table.add_column(heading, justify="right")
     for week in weeks:
         cells = [f"{week['round']}", f"{week['treated']:,} / {week['held_out']:,}",
                  f"{week['single']:.3f} {week['which']}", f"{week['best']:.3f}"]  # fmt: skip
-        for name in ("assigned", "champion", "latest"):
-            value = week.get(name)
-            cells += ["", ""] if value is None else [f"{value:.3f}", f"{share(week, name):.0%}"]
+        for name in ("assigned", "champion", "latest", "looked_best"):
+            value, which = week.get(name), f" {week['best_single']}" if name == "looked_best" and name in week else ""
+            cells += ["", ""] if value is None else [f"{value:.3f}{which}", f"{share(week, name):.0%}"]
         bases = " / ".join(f"{week['bases'].get(name, 0):,}" for name in ("learnt", "explored", "assumed"))
         table.add_row(*cells, week.get("gate", ""), week.get("champion_version", "none"), bases)
     console.print(table)

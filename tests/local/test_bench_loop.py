@@ -54,9 +54,20 @@ def test_what_is_told_of_a_week(week):
     assert told["assigned"] == pytest.approx(sum(week.truth[n, chosen[n]] for n in places[chosen >= 0]) / len(chosen))
     assert told["single"] < told["best"]
     assert told["assigned"] < told["best"]
-    assert told["which"] in NAMES
+    assert week.of_everybody(told["which"]) == told["single"]
+    assert all(week.of_everybody(name) < told["single"] for name in NAMES if name != told["which"])
     assert loop.share(told, "best") == 1
     assert loop.share(told, "single") == 0
+
+
+def test_the_table_tells_which_single_strategy_looked_best(week, capsys, monkeypatch):
+    monkeypatch.setattr(loop.console, "width", 400)
+    told = {"round": 1, **week.told(), "best_single": "coupon", "looked_best": week.of_everybody("coupon")}
+    loop.show([{"round": 0, **week.told()}, told], "two weeks")
+    before, after = (line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line)
+    assert not any("coupon" in cell for cell in before[6:])
+    assert any(cell.strip() == f"{told['looked_best']:.3f} coupon" for cell in after)
+    assert f"{loop.share(told, 'looked_best'):.0%}" in [cell.strip() for cell in after]
 
 
 def test_its_strategies_are_those_of_the_simulated_shop_at_their_costs():
