@@ -29,6 +29,7 @@ QUICK_TRAINING = {
     "SEGMENTATION_CLUSTER__INITS": "10",
     "SEGMENTATION_CLUSTER__RESAMPLES": "2",
 }
+PARSED_AGAIN_SECONDS = 300  # a DAG file that has not changed; one that has is read again at once
 LOST_TASK_SECONDS = 60  # a task without a heartbeat for so long is taken for killed, and tried again
 
 
@@ -69,6 +70,7 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         "scheduler__task_instance_heartbeat_timeout_detection_interval": 5,
         "scheduler__orphaned_tasks_check_interval": 15,
         "dag_processor__refresh_interval": 10,
+        "dag_processor__min_file_process_interval": PARSED_AGAIN_SECONDS,
         "usage_data_collection__enabled": False,
         **_openlineage(folders),
     }

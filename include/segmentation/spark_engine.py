@@ -2,7 +2,8 @@
 Spark, for shops that outgrow one machine, and the only importer of pyspark: the same statements over the same lake.
 
 The SQL is written in DuckDB's dialect and carried over by SQLGlot. What a statement yields is written by the workers
-under `scratch/` in the lake and read from there, so this process never holds more than a batch of it.
+under `scratch/` in the lake and read from there, so this process never holds more than a batch of it. So is a CTE that
+its statement reads more than once: Spark would work it out each time, where DuckDB keeps it.
 """
 
 import itertools
@@ -11,6 +12,7 @@ import posixpath
 import re
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -105,7 +107,12 @@ class Session:
         self._views.add(view)
 
     def _sql(self, statement: str, parameters: Mapping[str, Any] | None = None) -> DataFrame:
-        return self._spark.sql(translated(statement, parameters, self._prefix))
+        tree = _tree(statement, parameters, self._prefix)
+        for name in read_again(tree):
+            view = f"{self._prefix}cte{next(self._numbers):04d}__{name}"
+            part = taken_out(tree, name, view)
+            self._register(view, self._spark.read.parquet(_for_spark(self._written(self._spark.sql(part)))))
+        return self._spark.sql(tree.sql(dialect="spark"))
 
     def _written(self, frame: DataFrame) -> str:
         folder = posixpath.join(self._scratch, f"{next(self._numbers):04d}")
@@ -138,8 +145,8 @@ class Session:
         return name
 
 
-def translated(statement: str, parameters: Mapping[str, Any] | None, prefix: str = "") -> str:
-    """A statement in DuckDB's dialect as Spark has it.
+def _tree(statement: str, parameters: Mapping[str, Any] | None, prefix: str) -> exp.Expression:
+    """A statement in DuckDB's dialect, as Spark can have it.
 
     :param parameters: put in as literals; days and times are all that there is.
     :param prefix: of the temporary views, which have names of one part: `agg.sessions` is `<prefix>agg__sessions`.
@@ -148,12 +155,42 @@ def translated(statement: str, parameters: Mapping[str, Any] | None, prefix: str
         statement = sql.put_in(statement, name, literal(parameters[name]))
     tree = sqlglot.parse_one(statement, dialect="duckdb")
     for part in tree.find_all(exp.CTE):
-        part.set("materialized", None)  # Spark decides by itself
+        part.set("materialized", None)  # a word that Spark does not have
     for table in tree.find_all(exp.Table):
         if table.db:
             alias = table.alias or table.name
             table.replace(exp.alias_(exp.to_table(f"{prefix}{table.db}__{table.name}"), alias, table=True))
-    return tree.sql(dialect="spark")
+    return tree
+
+
+def read_again(tree: exp.Expression) -> list[str]:
+    """The CTEs of a statement that are read in more than one place, in their order.
+
+    None of a statement that has further ones inside: theirs may have the same names.
+    """
+    if sum(1 for _ in tree.find_all(exp.With)) != 1:
+        return []
+    read = Counter(table.name for table in tree.find_all(exp.Table))
+    return [part.alias for part in tree.ctes if read[part.alias] > 1]
+
+
+def taken_out(tree: exp.Expression, name: str, view: str) -> str:
+    """Takes a CTE out of a statement, which reads a view in its place from then on.
+
+    :returns: what the view has to hold, as a statement of Spark's.
+    """
+    place = [part.alias for part in tree.ctes].index(name)
+    before, part = tree.ctes[:place], tree.ctes[place]
+    query = part.this.copy()
+    for each in before:
+        query = query.with_(each.alias, as_=each.this.copy(), copy=False)
+    part.pop()
+    if not tree.ctes:
+        tree.set("with_", None)
+    for table in list(tree.find_all(exp.Table)):
+        if table.name == name:
+            table.replace(exp.alias_(exp.to_table(view), table.alias or name, table=True))
+    return query.sql(dialect="spark")
 
 
 @cache

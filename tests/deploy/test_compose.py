@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from local import compose_stack
+from local import compose_stack, environment
 from segmentation import settings
 from tests.conftest import REPOSITORY
 
@@ -108,6 +108,12 @@ def test_a_restart_of_the_api_server_costs_no_running_task():
     api, common = SERVICES["airflow-apiserver"], SERVICES["airflow-scheduler"]["environment"]
     away = seconds(api["stop_grace_period"]) + seconds(api["healthcheck"]["start_period"])
     assert common["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] >= away
+
+
+def test_dag_files_that_do_not_change_are_seldom_read_again():
+    """Each time takes the scheduler's machine a quarter of a second a file; one that changes is read at once."""
+    interval = SERVICES["airflow-dag-processor"]["environment"]["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"]
+    assert interval == environment.PARSED_AGAIN_SECONDS >= 300
 
 
 def seconds(text):

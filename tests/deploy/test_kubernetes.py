@@ -36,6 +36,8 @@ def test_settings_say_the_same_as_those_of_the_compose_file():
     compose = COMPOSE["airflow-scheduler"]["environment"]
     env = {each["name"]: each["value"] for each in VALUES["env"]}
     assert VALUES["config"]["core"]["auth_manager"] == compose["AIRFLOW__CORE__AUTH_MANAGER"]
+    interval = compose["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"]
+    assert VALUES["config"]["dag_processor"]["min_file_process_interval"] == f"{interval}"
     for name, value in env.items():
         if name in compose and name != "LAKE_URI":
             assert str(compose[name]) == value, name
