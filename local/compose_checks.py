@@ -2,17 +2,18 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import requests
 
-from local.compose_stack import Deployment
+from local.compose_stack import Deployment, json_lines
 from local.errors import StackError
 
 TIMEOUT_SECONDS, HEALTH_CHECK_SECONDS = 120, 10
 PAGE = "/segmentation/segments"
+EVENTS = "/opt/airflow/logs/openlineage.jsonl"
 SOMEBODY = "select min(customer_id) from marketing.customer_segments"
 # Login, database, statement, and whether Postgres should let it.
 RIGHTS = (
@@ -149,6 +150,28 @@ def numbers_of(runs_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, 
 
 def _skipped(run: Mapping[str, Any]) -> bool:
     return any(param["key"] == "skipped" for param in run["data"].get("params", []))
+
+
+def lineage(deployment: Deployment, dag_id: str, table: str) -> None:
+    """OpenLineage was told that a run of a DAG has written a table.
+
+    :raises StackError: it was not.
+    """
+    events = json_lines(deployment.compose("exec", "-T", "airflow-scheduler", "cat", EVENTS).splitlines())
+    written = written_by(events, dag_id)
+    if table not in written:
+        raise StackError(f"OpenLineage's {len(events)} events of {dag_id} tell of {sorted(written)}, not of {table}")
+    print(f"  OpenLineage: {len(events)} events; {dag_id} has written {len(written)} tables")
+
+
+def written_by(events: Iterable[Mapping[str, Any]], dag_id: str) -> set[str]:
+    """The tables that tasks of a DAG which have ended have written, by OpenLineage's events."""
+    return {
+        each["name"]
+        for event in events
+        if event["eventType"] == "COMPLETE" and event["job"]["name"].startswith(f"{dag_id}.")
+        for each in event.get("outputs", [])
+    }
 
 
 def segments_page(deployment: Deployment) -> None:

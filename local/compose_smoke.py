@@ -5,7 +5,8 @@ A stack of its own beside whatever runs (local/compose_stack.py), with a small s
 
 1. the ports are open on loopback only, nothing runs as root, nobody gets in without a password;
 2. the weekly training and the daily run, asked for by Airflow's REST API, end in success;
-3. marketing.customer_segments has a row for every customer it should, MLflow has the training's metrics;
+3. marketing.customer_segments has a row for every customer it should, MLflow has the training's metrics,
+   OpenLineage was told of it;
 4. the Segments page answers by Airflow's login form, and each database login may do its own work only;
 5. each container in turn is restarted in the middle of a daily run, and no run is lost;
 6. with --celery: the tasks run on two workers, and a run goes on when one of them is killed;
@@ -79,6 +80,7 @@ def smoke(deployment: Deployment) -> None:
     timed(f"{TRAINING} for {DAY}", lambda: run_to_its_end(deployment, TRAINING))
     timed(f"{DAILY} for {DAY}", lambda: run_to_its_end(deployment, DAILY))
     before = compose_checks.segments(deployment, DAY), compose_checks.metrics(deployment)
+    compose_checks.lineage(deployment, DAILY, "marketing.customer_segments")
     compose_checks.rights(deployment)
     compose_checks.segments_page(deployment)
     if deployment.is_celery:

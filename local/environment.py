@@ -72,7 +72,7 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
         "dag_processor__refresh_interval": 10,
         "dag_processor__min_file_process_interval": PARSED_AGAIN_SECONDS,
         "usage_data_collection__enabled": False,
-        **_openlineage(folders),
+        **lineage(f"{folders.airflow / 'logs' / 'openlineage.jsonl'}"),
     }
     return {
         **{f"AIRFLOW__{name.upper()}": str(value) for name, value in settings.items()},
@@ -100,9 +100,9 @@ def of_airflow(folders: Folders, state: State, postgres: Postgres, dags: Path) -
     }
 
 
-def _openlineage(folders: Folders) -> dict[str, str]:
+def lineage(path: str) -> dict[str, str]:
     """Events of every run, to a file; see docs/watching.md. Beside the logs, where erasing a person looks as well."""
-    file = {"type": "file", "log_file_path": str(folders.airflow / "logs" / "openlineage.jsonl"), "append": True}
+    file = {"type": "file", "log_file_path": path, "append": True}
     transport = {
         "type": "transform",
         "transformer_class": "segmentation_airflow.lineage_events.WithoutRows",

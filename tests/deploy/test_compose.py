@@ -150,6 +150,23 @@ def test_all_of_airflow_has_the_same_settings():
     assert "SimpleAuthManager" not in TEXT
 
 
+def test_every_run_of_a_deployment_is_told_to_openlineage_without_rows():
+    """As in the practice stack, but for the folder."""
+    first = SERVICES["airflow-scheduler"]["env_file"][0]
+    told = {name: value.strip("'") for name, value in compose_stack.read_env(REPOSITORY / first).items()}
+    ours = environment.lineage("/opt/airflow/logs/openlineage.jsonl")
+    assert told.keys() == {f"AIRFLOW__{name.upper()}" for name in ours}
+    for name, value in ours.items():
+        assert yaml.safe_load(told[f"AIRFLOW__{name.upper()}"]) == yaml.safe_load(value), name
+
+
+def test_keys_of_an_object_store_reach_who_reads_and_who_keeps_artifacts():
+    assert SERVICES["mlflow"]["env_file"] == [{"path": "${MLFLOW_ENV_FILE:-mlflow.env}", "required": False}]
+    for name, service in SERVICES.items():
+        if name.startswith("airflow-"):
+            assert service["env_file"][1] == {"path": "${SEGMENTATION_ENV_FILE:-segmentation.env}", "required": False}
+
+
 def test_settings_of_the_product_exist(monkeypatch):
     for name, value in SERVICES["airflow-scheduler"]["environment"].items():
         if name.startswith("SEGMENTATION_"):

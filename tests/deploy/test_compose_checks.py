@@ -27,3 +27,22 @@ def test_an_experiment_has_numbers_or_the_reason_why_not():
 def test_numbers_that_are_missing_without_a_reason_are_a_failure(runs_of):
     with pytest.raises(StackError, match="should have metrics in each experiment"):
         compose_checks.numbers_of(runs_of)
+
+
+def test_only_what_tasks_of_the_dag_have_written_counts():
+    def event(kind, job, *outputs):
+        return {
+            "eventType": kind,
+            "job": {"name": job},
+            "outputs": [{"namespace": "fenqun", "name": n} for n in outputs],
+        }
+
+    events = [
+        event("START", "segment_customers_daily.publish", "begun"),
+        event("COMPLETE", "segment_customers_daily.publish", "marketing.customer_segments", "marketing.snapshots"),
+        event("FAIL", "segment_customers_daily.score", "failed"),
+        event("COMPLETE", "segment_customers_daily_of_others.publish", "others"),
+        {"eventType": "COMPLETE", "job": {"name": "segment_customers_daily.compact"}},
+    ]
+    written = compose_checks.written_by(events, "segment_customers_daily")
+    assert written == {"marketing.customer_segments", "marketing.snapshots"}

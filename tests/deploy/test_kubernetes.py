@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 
+from local import compose_stack
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
@@ -15,6 +16,19 @@ COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["serv
 CHART = {"airflowVersion", "apiSecretKeySecretName", "config", "createUserJob", "data", "defaultAirflowRepository",
          "defaultAirflowTag", "env", "executor", "extraEnvFrom", "fernetKeySecretName", "jwtSecretName", "logs",
          "postgresql", "redis", "workers"}  # fmt: skip
+
+# What is another place in each deployment
+PLACES = {"LAKE_URI", "SEGMENTATION_ERASURE_LEDGER", "SEGMENTATION_PAGE__MLFLOW", "SEGMENTATION_RUNBOOKS"}
+# What the chart sets by itself or by other keys of its values, and what only the compose file's own containers read
+OF_THE_CHART = {
+    "AIRFLOW__CORE__AUTH_MANAGER", "AIRFLOW__CORE__EXECUTOR", "AIRFLOW__CORE__PARALLELISM",
+    "AIRFLOW__CORE__LOAD_EXAMPLES", "AIRFLOW__CORE__HOSTNAME_CALLABLE", "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+    "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__API__BASE_URL",
+    "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API__WORKERS", "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__API_AUTH__JWT_ISSUER", "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL", "AIRFLOW__CELERY__BROKER_URL",
+    "AIRFLOW__CELERY__RESULT_BACKEND", "AIRFLOW__CELERY__WORKER_CONCURRENCY", "API_HEALTH", "NO_PROXY", "no_proxy",
+}  # fmt: skip
 
 
 def containers():
@@ -39,10 +53,24 @@ def test_settings_say_the_same_as_those_of_the_compose_file():
     interval = compose["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"]
     assert VALUES["config"]["dag_processor"]["min_file_process_interval"] == f"{interval}"
     for name, value in env.items():
-        if name in compose and name != "LAKE_URI":
+        if name in compose and name not in PLACES:
             assert str(compose[name]) == value, name
-    named = re.findall(r"AIRFLOW_CONN_\w+", (FOLDER / "airflow-values.yaml").read_text())
+    named = re.findall(r"AIRFLOW_CONN_(?!ALERTS)\w+", (FOLDER / "airflow-values.yaml").read_text())
     assert set(named) == {name for name in compose if name.startswith("AIRFLOW_CONN_")}
+
+
+def test_no_setting_of_the_compose_file_is_forgotten():
+    env = {each["name"] for each in VALUES["env"]}
+    theirs = {name for name in COMPOSE["airflow-scheduler"]["environment"] if not name.startswith("AIRFLOW_CONN_")}
+    assert theirs - env == OF_THE_CHART
+
+
+def test_lineage_is_that_of_a_compose_deployment():
+    env = {each["name"]: each["value"] for each in VALUES["env"]}
+    told = compose_stack.read_env(REPOSITORY / "deploy" / "openlineage.env")
+    assert {name: yaml.safe_load(value.strip("'")) for name, value in told.items()} == {
+        name: yaml.safe_load(value) for name, value in env.items() if "OPENLINEAGE" in name
+    }
 
 
 def test_paths_are_those_of_the_image():
