@@ -196,6 +196,23 @@ def test_the_page_tells_of_spark_where_it_was_measured():
     assert row in page.text(measured(**{"100": small}))
 
 
+def test_sparks_part_of_an_earlier_run_stays_and_says_where_it_was_measured(tmp_path):
+    told = {"duckdb": {"seconds": 10.0, "cpu": 10.0, "peak_mib": 100},
+            "spark": {"seconds": 30.0, "cpu": 50.0, "peak_mib": 4_000},
+            "compared": {"rows": 9, "alone": 0, "values": 1_000, "differ": 0, "columns": []}}  # fmt: skip
+    spark = {"stages": dict.fromkeys(on_spark.STAGES, told), "at": "2026-07-01 12:00:00"}
+    page.write(measured(**{"100": {**of_size(100, 1.0), "spark": spark}}), tmp_path)
+    later = {**measured(**{"100": of_size(100, 2.0)}), "machine": {**MACHINE, "processor": "a new one"}}
+    for _ in range(2):
+        page.write(page.merged(later, tmp_path), tmp_path)
+        lines = (tmp_path / "benchmarks.md").read_text().splitlines()
+        assert "| 100 | score | 10.0 | 30.0 | 3.0 | 10.0 | 50.0 | 100 | 4,000 | 1,000 | 0 |" in lines
+        assert f"Of an earlier run at 100 customers: 2026-07-01 12:00:00 UTC, on {MACHINE['processor']}." in lines
+        later["machine"] = {**MACHINE, "processor": "a newer one"}
+    anew = {**later, "sizes": {"100": {**of_size(100, 2.0), "spark": {**spark, "at": "2026-07-09 12:00:00"}}}}
+    assert not any("earlier run" in line for line in page.text(page.merged(anew, tmp_path)))
+
+
 def test_spans_that_overlap_are_counted_once():
     assert airflow.covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
     assert airflow.before_each({"a": ["b", "c"], "b": ["c"], "c": []}) == {"a": [], "b": ["a"], "c": ["a", "b"]}

@@ -150,6 +150,10 @@ def page(sizes: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[str]:
             )  # fmt: skip
             yield f"| {' | '.join(cells)} |"
     yield ""
+    for size, found in sizes:
+        if machine := found["spark"].get("machine"):
+            yield f"Of an earlier run at {size:,} customers: {found['spark']['at']} UTC, on {machine}."
+            yield ""
     yield from TOLD.splitlines()
     yield ""
     yield from _far(sizes)

@@ -58,10 +58,15 @@ Measured = Mapping[str, Any]
 
 
 def merged(measured: Measured, to: Path) -> dict[str, Any]:
-    """What was measured, with the changes that were told before."""
+    """What was measured, with the changes that were told before. Where Spark was not measured, its part of the run
+    before stays, and says which machine it is of."""
     known = to / f"{NAME}.json"
     before = json.loads(known.read_text()) if known.exists() else {}
-    return {**measured, CHANGES: before.get(CHANGES, [])}
+    sizes = {size: {**found} for size, found in measured["sizes"].items()}
+    for size, found in before.get("sizes", {}).items():
+        if "spark" in found and "spark" not in sizes.get(size, {"spark": None}):
+            sizes[size]["spark"] = {"machine": before["machine"]["processor"], **found["spark"]}
+    return {**measured, "sizes": sizes, CHANGES: before.get(CHANGES, [])}
 
 
 def write(measured: Measured, to: Path) -> None:
