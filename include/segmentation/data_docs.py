@@ -18,7 +18,7 @@ from segmentation.verdict import Verdict
 
 STYLE = Path(__file__).with_name("data_docs.css")
 DAYS_LISTED = 90
-_COLUMNS = ("day", "table", "checked_at", "run_id", "rows", "rules", "quarantined", "stops", "warnings")
+_COLUMNS = ("day", "table", "checked_at", "run_id", "rows", "rules", "quarantined", "stops", "warnings", "newest")
 _LIST = jinja2.Environment(autoescape=True).from_string("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="UTF-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">

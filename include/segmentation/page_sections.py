@@ -248,10 +248,12 @@ def _quality(attempts: Sequence[Row], most: int) -> list[dict[str, Any]]:
     """A line a day, the latest first."""
     lines: dict[Any, dict[str, Any]] = {}
     for row in attempts:
-        blank = {"day": row["day"], "checked_at": row["checked_at"], "rows": 0, "quarantined": 0, "stops": [],
-                 "warnings": []}  # fmt: skip
+        blank = {"day": row["day"], "checked_at": row["checked_at"], "newest": [], "rows": 0, "quarantined": 0,
+                 "stops": [], "warnings": []}  # fmt: skip
         line = lines.setdefault(row["day"], blank)
         line["checked_at"] = max(line["checked_at"], row["checked_at"])
+        if row["newest_age_days"] is not None:
+            line["newest"].append((row["table_name"].partition(".")[2], row["newest_age_days"]))
         line["rows"] += row["row_count"]
         line["quarantined"] += row["quarantined"]
         for kind in ("stops", "warnings"):

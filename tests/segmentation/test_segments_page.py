@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -9,16 +10,21 @@ import yaml
 
 from segmentation import (
     evaluate,
+    history,
     movement,
     naming,
+    notices,
     page_counts,
     page_words,
     publish,
+    quality,
     segments_page,
     settings,
     sql,
     warehouse,
 )
+from segmentation.suites import Rule
+from segmentation.verdict import TABLE, Result, Verdict
 from tests import frames
 from tests.segmentation import test_evaluate, test_movement
 from tests.segmentation.test_publish import put_scores
@@ -60,6 +66,11 @@ def shop(module_stores):
     evaluate.evaluate_campaigns(DAY, stores)
     frames.write_raw(stores, **test_movement.shop())
     movement.classify_products(DAY, stores)
+    history.ensure_schema(stores.marketing)
+    late = Rule(notices.LATE_RULE, "stop", "expect_column_values_to_be_between", {"column": "newest_age_days"})
+    another = replace(late, name="another")
+    found = [Result(rule, TABLE, True, 9_000, value=days) for rule, days in ((late, 0.44), (another, 7.0))]
+    quality.write(stores.marketing, [Verdict("raw.orders", 9_000, 12, found)], DAY, "a run")
     return stores
 
 
@@ -125,8 +136,11 @@ def test_campaigns_products_and_quality(shop):
     assert "no effect can be told" in campaigns
     assert "fast 0 1 0 0 1" in read.text("products")
     assert "all 0 2 0 1 3" in read.text("products")
-    quality = read.text("quality")
-    assert f"{DAY}" in quality
+    found = read.text("quality")
+    assert f"{DAY}" in found
+    assert "orders: 0.4 days" in found
+    assert "7.0 days" not in found
+    assert "orders：0.4 天" in _Reader(page(shop, "zh")).text("quality")
     hrefs = {given["href"] for tag, given in read.tags if tag == "a"}
     assert {f"data-docs/{DAY}/index.html", "data-docs/campaigns/index.html", "data-docs/campaigns/k1.html"} <= hrefs
 

@@ -1,4 +1,5 @@
--- The latest attempt at each table of each day since :since: what the index pages of the Data Docs show.
+-- The latest attempt at each table of each day since :since: what the index pages of the Data Docs show, and the
+-- Segments page. newest_age_days: by how many days its newest row was behind, where a rule asks.
 with latest as (
     select
         day,
@@ -19,7 +20,8 @@ select
     coalesce(sum(r.broken_count) filter (where r.rule = 'too many rows are quarantined'), 0)::bigint as quarantined,
     coalesce(array_agg(r.rule order by r.result_id) filter (where not r.is_met and r.severity = 'stop'), '{}') as stops,
     coalesce(array_agg(r.rule order by r.result_id) filter (where not r.is_met and r.severity = 'warn'), '{}')
-        as warnings
+        as warnings,
+    max(r.value) filter (where r.rule = 'the newest row is too old') as newest_age_days
 from latest as l
 inner join quality.results as r
     on l.day = r.day and l.table_name = r.table_name and l.checked_at = r.checked_at
