@@ -64,18 +64,19 @@ def _messages(context: Any) -> list[Message]:
     ti = context["ti"]
     if run_log.in_own_process(context) and context["exception"] is None:
         found = notices.of_result(ti.task_id, run_log.result_of(context)) if notices.has_any(ti.task_id) else []
-        return [_of_task(context, each.kind, each.cause) for each in found]
+        ended = run_log.task_run(context, run_log.SUCCESS) if found else None
+        return [_of_task(context, each.kind, each.cause) for each in found if _is_news(ended, each.kind, each.cause)]
     row = run_log.task_run(context, run_log.FAILED)
     kind = getattr(context.get("exception"), "kind", notices.FAILURE)
-    return [_of_task(context, kind, row.cause)] if _is_news(row, kind) else []
+    return [_of_task(context, kind, row.cause)] if _is_news(row, kind, row.cause) else []
 
 
-def _is_news(row: Any, kind: str) -> bool:
-    """Whether it was not told for another entity or model of the same task; if that cannot be asked, it is."""
+def _is_news(row: Any, kind: str, cause: str) -> bool:
+    """Notes it in `ops.alerts`; whether it was not told for another entity or model of the same task; if that cannot be asked, it is."""
     from segmentation import task_runs
 
     try:
-        return task_runs.claim(run_log.marketing(), row, kind, row.cause)
+        return task_runs.claim(run_log.marketing(), row, kind, cause)
     except Exception as error:
         log.warning("It is not known what was told already: %s", run_log.told(error))
         return True

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from segmentation import gate, notices
+from segmentation import gate, notices, warehouse
 from segmentation_airflow import alert_text, alerts, run_log
 from segmentation_airflow.alerts import Alert
 from tests import receivers
@@ -46,6 +46,7 @@ def connections(monkeypatch, mail_port=None, web_port=None, **extra):
 @pytest.fixture
 def database(monkeypatch, warehouse_dsn):
     monkeypatch.setattr(run_log, "marketing", lambda: warehouse_dsn)
+    return warehouse_dsn
 
 
 def test_a_failure_arrives_by_mail_and_by_webhook_with_all_that_one_needs(monkeypatch, database):
@@ -77,7 +78,7 @@ def test_each_thing_is_told_once_and_again_after_the_task_was_cleared(monkeypatc
         assert [body["task"] for _, body in posts] == ["validate_raw 0", "validate_raw 0"]
 
 
-def test_a_task_that_has_ended_well_tells_what_it_found_and_else_nothing(monkeypatch):
+def test_a_task_that_has_ended_well_tells_what_it_found_and_else_nothing(monkeypatch, database):
     with receivers.web() as (port, posts):
         connections(monkeypatch, web_port=port)
         Alert()(context(None, {"churn_90d": "version 2 refused: auc; version 1 goes on"}, "promote"))
@@ -85,6 +86,9 @@ def test_a_task_that_has_ended_well_tells_what_it_found_and_else_nothing(monkeyp
         Alert()(context(None, {"rows": 3}, "score"))
         [(_, body)] = posts
     assert (body["kind"], body["runbook"]) == ("failed promotion", "docs/runbooks/failed-promotion.md")
+    with warehouse.connect(database) as connection:
+        kept = warehouse.fetch(connection, "select kind, cause from ops.alerts where task_id = 'promote'")
+    assert kept == [("failed promotion", body["cause"])]
 
 
 def test_a_killed_task_is_told_of_too(monkeypatch, database):
