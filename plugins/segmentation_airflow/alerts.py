@@ -72,7 +72,8 @@ def _messages(context: Any) -> list[Message]:
 
 
 def _is_news(row: Any, kind: str, cause: str) -> bool:
-    """Notes it in `ops.alerts`; whether it was not told for another entity or model of the same task; if that cannot be asked, it is."""
+    """Notes it in `ops.alerts`. Whether it was not told for another entity or model of the same task; if that cannot be
+    asked, it is news."""
     from segmentation import task_runs
 
     try:
