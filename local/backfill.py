@@ -90,6 +90,8 @@ def _follow(
         if len(told) == len(ours) or is_complete:
             break
         time.sleep(POLL_SECONDS)
+    if not is_complete:  # Airflow finds out within minutes, and refuses another one until then
+        airflow.send("PUT", f"/backfills/{backfill_id}/cancel")
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     of_day = {each.day: each for each in told.values()}
     left_out = {_day(run) for run in before} - of_day.keys()

@@ -72,6 +72,8 @@ def test_days_that_were_run_are_left_out_and_a_second_back_fill_is_refused(shop)
     said = []
     yesterday = shop.day - dt.timedelta(days=1)
     before = shop.fetch("select max(snapshot_id) from marketing.snapshots")
+    [only] = backfill.backfill(shop.airflow, bench.DAILY, yesterday, yesterday, say=said.append)
+    assert only.state == "left out", "and it keeps no other one waiting"
     [left_out, new] = backfill.backfill(shop.airflow, bench.DAILY, yesterday, shop.day, say=said.append)
     assert (left_out.state, new.state) == ("left out", "success")
     assert any(f"{yesterday}: has been run already (success); left out." in line for line in said)
