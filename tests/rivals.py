@@ -15,15 +15,18 @@ from segmentation.baselines import Columns
 from segmentation.ensembles import ProbabilityEnsemble
 from segmentation.preparation import Encoder
 from segmentation.registry import Registry
+from segmentation.settings import Stores
+from tests import frames
 
 CUSTOMERS = 200
-SEGMENTS, CHURN = tables.SEGMENTS_MODEL, tables.CHURN.model
+SEGMENTS, CHURN, PURCHASE = tables.SEGMENTS_MODEL, tables.CHURN.model, tables.PURCHASE.model
 SIZES = {"smallest_share": 0.5, "largest_share": 0.5}
 SOUND = {"auc": 0.75, "auc_gain": 0.0, "calibration_error": 0.02}
 
 
-def write_examples(folder: str, day: dt.date) -> None:
-    """Writes the training examples of a day into a lake: its customers, behind those of an older cutoff."""
+def write_examples(stores: Stores, day: dt.date) -> None:
+    """Accepts the customers of a day, who consent to email, and writes its training examples: these, behind those of an
+    older cutoff."""
     rows = pd.DataFrame(
         {
             "customer_id": [f"C{n}" for n in range(CUSTOMERS)],
@@ -34,9 +37,10 @@ def write_examples(folder: str, day: dt.date) -> None:
             "first_order_age_days": 300.0,
         }
     )
+    frames.accept(stores, day, customers=[{"customer_id": f"C{n}", "email_consent": True} for n in range(CUSTOMERS)])
     before = rows.assign(as_of_date=day - dt.timedelta(days=7))
     table = pa.Table.from_pandas(pd.concat([before, rows]), preserve_index=False)
-    lake.write(folder, tables.TRAINING_EXAMPLES, day, iter(table.to_batches(max_chunksize=90)), table.schema)
+    lake.write(stores.lake, tables.TRAINING_EXAMPLES, day, iter(table.to_batches(max_chunksize=90)), table.schema)
 
 
 def segments(registry: Registry, day: dt.date, names=("near", "far"), columns=("last_order_age_days",)) -> str:
@@ -49,16 +53,19 @@ def segments(registry: Registry, day: dt.date, names=("near", "far"), columns=("
     )
 
 
-def churn(registry: Registry, day: dt.date, border: float = 100.0) -> str:
-    """Registers a model that takes those for lost whose last order is older than the border, in days."""
+def churn(registry: Registry, day: dt.date, border: float = 100.0, model: str = CHURN) -> str:
+    """Registers a model that takes those for lost whose last order is older than the border, in days.
+
+    :param model: or for what it says instead.
+    """
     ages = pd.DataFrame({"last_order_age_days": [border - 1, border + 1] * 20})
     steps = [
         ("select", Columns(["last_order_age_days"])),
         ("encode", Encoder()),
         ("model", DecisionTreeClassifier(max_depth=1)),
     ]
-    model = ProbabilityEnsemble([("only", Pipeline(steps))]).fit(ages, np.array([0, 1] * 20))
-    return _register(registry, CHURN, day, model, {"columns": ["last_order_age_days"]})
+    fitted = ProbabilityEnsemble([("only", Pipeline(steps))]).fit(ages, np.array([0, 1] * 20))
+    return _register(registry, model, day, fitted, {"columns": ["last_order_age_days"]})
 
 
 def trained(model: str, version: str, metrics: dict[str, float]) -> dict[str, Any]:

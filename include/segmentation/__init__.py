@@ -42,14 +42,14 @@ is, and the dictionary), `purchase_features` (`purchase_model`, `purchase_likeli
 were). What the models of the targets need: `examples` (which rows are of when), `preparation` (`selection`),
 `baselines`, `candidates`, `search`, `contest` (which is chosen; `amount_blend`), `season` (how busy a day will be),
 `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`), `fairness`, `importance`; `model_report` leaves it in
-MLflow by `pictures` and `model_pictures`. What compare and promote need: `promotion_rules`. What score needs:
-`scoring`, `explain` (`tree_shap`), `reasons`, `tastes`, `model_cache`.
+MLflow by `pictures` and `model_pictures`. What compare and promote need: `promotion_rules`, `strategy_changes`. What
+score needs: `scoring`, `explain` (`tree_shap`), `reasons`, `tastes`, `model_cache`.
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.
 What recommend needs: `product_candidates`, `rank_weights`.
-What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_audit`, and
-`strategy_learnt` (what campaigns have taught, and what is explored).
+What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_session` (as
+`strategy_changes` does), `strategy_audit`, and `strategy_learnt` (what campaigns have taught, and what is explored).
 What publish needs: `published_rows` (`ordered_rows`), `consent` (who may be in it), `snapshots` (its table),
 `snapshot_audit`, `feed` (what changed), `profiles`, `page_counts` (for the page).
 What the Segments page needs: `page_sections` (what is shown), `page_pictures`, `page_words` (English and Chinese).

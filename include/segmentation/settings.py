@@ -199,7 +199,7 @@ class Promotion(_Group):
     bad_total_off: float = Field(0.50, ge=0)
     good_fairness_gap: float = Field(0.10, ge=0, le=1, description="of true positive rates; or no more than before")
     bad_fairness_gap: float = Field(0.25, ge=0, le=1)
-    good_changed_share: float = Field(0.25, ge=0, le=1, description="of customers whose segment or band would change")
+    good_changed_share: float = Field(0.25, ge=0, le=1, description="of customers whose segment, band or offer changes")
     bad_changed_share: float = Field(0.60, ge=0, le=1)
     compared_rows: int = Field(20_000, ge=100, description="customers that both models score for it, at most")
 

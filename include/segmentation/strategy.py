@@ -2,9 +2,9 @@
 strategy: `score.customer_daily` -> `score.strategy_daily`: which strategy, offer and channel each customer gets.
 
 What there is to choose from is in `include/config/strategies.yaml` (`strategy_file`), how it is chosen in
-`strategy_choice`, and what campaigns have taught of it comes by `strategy_learnt`. A strategy that goes by a column
-which this shop does not have switches itself off, and says so. Who gets an offer is audited (`strategy_audit`): a gap
-over its limit keeps the strategies out of what is published, while the segments go on.
+`strategy_choice` and `strategy_session`, and what campaigns have taught of it comes by `strategy_learnt`. A strategy
+that goes by a column which this shop does not have switches itself off, and says so. Who gets an offer is audited
+(`strategy_audit`): a gap over its limit keeps the strategies out of what is published, while the segments go on.
 """
 
 import datetime as dt
@@ -19,24 +19,20 @@ import pyarrow as pa
 from segmentation import (
     engine,
     erasures,
-    history,
     lake,
     settings,
-    sql,
     strategy_audit,
     strategy_choice,
-    strategy_columns,
     strategy_file,
     strategy_learnt,
+    strategy_session,
     tables,
     turns,
 )
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 from segmentation.strategy_choice import Cutoff, Known
-from segmentation.strategy_columns import ORDER_VALUE
 from segmentation.strategy_file import Planned
-from segmentation.strategy_learnt import Champion
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +61,13 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
     if len(key) < _LEAST_KEY:
         raise WeakKeyError(f"the key of the control groups has {len(key)} characters; it needs {_LEAST_KEY} at least")
     planned = strategy_file.read(path)
-    with _session(stores) as session:
-        known = look_up(session, day, stores, planned)
-        usable, off, remarks = switched(planned, known)
-        champion, why_not = strategy_learnt.champion(day, stores)
-        learnt, cutoffs = _choose(session, usable, known, key, day, champion, stores)
-        audit = strategy_audit.of_choices(session, lake.columns(stores.lake, tables.CUSTOMER_FEATURES, day))
+    with strategy_session.opened(stores) as session:
+        known = _known(session, day, stores, planned)
+        usable, off, remarks = strategy_session.switched(planned, known)
+        features = lake.columns(stores.lake, tables.CUSTOMER_FEATURES, day)
+        champion, why_not = strategy_learnt.champion(day, stores, features)
+        learnt, cutoffs = strategy_session.choose(session, usable, known, key, day, champion)
+        audit = strategy_audit.of_choices(session, features)
         withheld = _withheld(audit)
         told = {"withheld": withheld} if withheld else {}
         written = session.batches(strategy_choice.rows(usable, f"{day}") if usable else _nobody(day))
@@ -102,9 +99,9 @@ def matched(day: dt.date, stores: Stores, path: Path = strategy_file.CONFIG) -> 
     :raises strategy_file.StrategiesError: the file cannot be right.
     """
     planned = strategy_file.read(path)
-    with _session(stores) as session:
-        known = look_up(session, day, stores, planned)
-        usable, off, _ = switched(planned, known)
+    with strategy_session.opened(stores) as session:
+        known = _known(session, day, stores, planned)
+        usable, off, _ = strategy_session.switched(planned, known)
         found: dict[str, int | str] = dict(off)
         if usable:
             [row] = engine.table_of(session.batches(strategy_choice.matching(usable, known))).to_pylist()
@@ -112,75 +109,12 @@ def matched(day: dt.date, stores: Stores, path: Path = strategy_file.CONFIG) -> 
     return {each.strategy.id: found[each.strategy.id] for each in planned}
 
 
-def look_up(session: engine.Session, day: dt.date, stores: Stores, planned: Sequence[Planned]) -> Known:
-    """Gives the session what strategies are chosen from, and says which columns hold anything."""
-    session.put(tables.CUSTOMER_SCORES, lake.existing(stores.lake, tables.CUSTOMER_SCORES, day))
-    session.put(tables.CUSTOMER_FEATURES, lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day))
-    session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
-    for entity in (tables.CAMPAIGN_CONTACTS, tables.CAMPAIGNS, tables.PRODUCTS):
-        session.put(entity.table, history.known(stores, entity.name, day))
-    most_days = max((each.strategy.frequency_cap.days for each in planned if each.strategy.frequency_cap), default=1)
-    session.create(tables.STRATEGY_FACTS, sql.read("strategy", "facts"), {"as_of": day, "most_days": most_days})
-    session.create(tables.STRATEGY_STOCK, sql.read("strategy", "stock"))
-    wanted = {name for each in planned for name in strategy_choice.needs(each)}
-    wanted |= {
-        name for each in planned for names in strategy_choice.brake_columns(each.strategy).values() for name in names
-    }
-    there = set(lake.columns(stores.lake, tables.CUSTOMER_FEATURES, day))
-    columns = {
-        *_filled(session, tables.CUSTOMER_SCORES, wanted & strategy_columns.scores().keys()),
-        *_filled(session, tables.CUSTOMER_FEATURES, wanted & there & set(strategy_columns.features())),
-    }
-    stock = engine.table_of(session.batches(f"select count(pieces) as counted from {tables.STRATEGY_STOCK}"))  # noqa: S608
-    value = None
-    if ORDER_VALUE in columns:
-        mean = f"select avg({engine.quoted(ORDER_VALUE)}) as mean from {tables.CUSTOMER_FEATURES}"  # noqa: S608
-        value = engine.table_of(session.batches(mean))["mean"][0].as_py()
-    return Known(columns, stock["counted"][0].as_py() > 0, value)
-
-
-def switched(planned: Sequence[Planned], known: Known) -> tuple[list[Planned], dict[str, str], list[str]]:
-    """The strategies that this shop can use; why the others are off; which brakes are."""
-    usable, off, remarks = [], {}, []
-    for each in planned:
-        missing = [name for name in strategy_choice.needs(each) if name not in known.columns]
-        if missing:
-            off[each.strategy.id] = f"this shop has no {', '.join(missing)}"
-            continue
-        usable.append(each)
-        for brake, names in strategy_choice.brake_columns(each.strategy).items():
-            if not set(names) & set(known.columns):
-                remarks.append(
-                    f"strategy {each.strategy.id}: brake {brake} is off: this shop has no {' or '.join(names)}"
-                )
-        if each.strategy.brakes.low_stock and not known.has_stock:
-            remarks.append(f"strategy {each.strategy.id}: brake low_stock is off: this shop counts no stock")
-    return usable, off, remarks
-
-
-def _session(stores: Stores):
-    """Always in this process: statements are made for it, and a day's choice is one machine's work."""
-    return engine.session(stores.lake, settings.load().model_copy(update={"engine": "duckdb"}))
-
-
-def _choose(
-    session: engine.Session,
-    usable: Sequence[Planned],
-    known: Known,
-    key: str,
-    day: dt.date,
-    champion: Champion | None,
-    stores: Stores,
-) -> tuple[set[int], dict[int, Cutoff]]:
-    """Makes `strategy.choices`; (the numbers of the strategies whose effect has been learnt, where budgets ran out)."""
-    if not usable:
-        nobody = f"select customer_id, cast(null as integer) as number from {tables.CUSTOMER_SCORES}"  # noqa: S608
-        session.create(tables.STRATEGY_CHOICES, nobody)
-        return set(), {}
-    learnt = strategy_learnt.put(session, champion, usable, day, stores)
-    session.put("strategy.key", strategy_choice.keys(key))
-    session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(usable, known, f"{day}", learnt))
-    return learnt, strategy_choice.assigned(session, usable)
+def _known(session: engine.Session, day: dt.date, stores: Stores, planned: Sequence[Planned]) -> Known:
+    scores, features = (
+        lake.existing(stores.lake, table, day) for table in (tables.CUSTOMER_SCORES, tables.CUSTOMER_FEATURES)
+    )
+    strategy_session.look_up(session, day, stores, planned, features)
+    return strategy_session.known(session, planned, scores)
 
 
 def _told(
@@ -221,16 +155,6 @@ def _told(
 def _bases(day: dt.date, stores: Stores) -> dict[str, int]:
     rows = lake.read(stores.lake, tables.STRATEGIES, day, ["basis"])["basis"].drop_null()
     return {each["values"]: each["counts"] for each in rows.value_counts().to_pylist()}
-
-
-def _filled(session: engine.Session, table: str, names: set[str]) -> list[str]:
-    """Those of a table's columns that are not null for everyone."""
-    if not names:
-        return []
-    ordered = sorted(names)
-    counts = ", ".join(f"count({engine.quoted(name)}) as count_{number}" for number, name in enumerate(ordered))
-    [row] = engine.table_of(session.batches(f"select {counts} from {table}")).to_pylist()  # noqa: S608
-    return [name for number, name in enumerate(ordered) if row[f"count_{number}"]]
 
 
 def _withheld(audit: strategy_audit.Audit) -> str | None:

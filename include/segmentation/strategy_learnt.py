@@ -14,7 +14,7 @@ this customer again, with budgets running out where they did.
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,14 +22,13 @@ import pandas as pd
 import pyarrow as pa
 from scipy.stats import norm
 
-from segmentation import engine, lake, model_cache, preparation, settings, tables
+from segmentation import engine, model_cache, preparation, settings, tables
 from segmentation.registry import NoModelError, Registry, Version
 from segmentation.settings import Stores
 from segmentation.strategy_file import Planned
 from segmentation.strategy_uplift import StrategyUplift, is_readable
 
 LEARNT, EXPLORED, ASSUMED = "learnt", "explored", "assumed"
-_BATCH_ROWS = 50_000
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 _SURE = 1e-12  # a spread of nothing
 _TIE = 1e-9  # what is as good as equal: the choice has settled it
@@ -44,9 +43,10 @@ class Champion:
     columns: list[str]
 
 
-def champion(day: dt.date, stores: Stores) -> tuple[Champion | None, str]:
+def champion(day: dt.date, stores: Stores, features: Collection[str]) -> tuple[Champion | None, str]:
     """(the model that a day goes by, or None; why None).
 
+    :param features: the columns that there are to tell the effects from.
     :raises registry.UnreachableError: MLflow does not answer, and did not for an earlier day either.
     :raises registry.UntrustedModelError: the model holds types that have not been reviewed.
     """
@@ -65,28 +65,26 @@ def champion(day: dt.date, stores: Stores) -> tuple[Champion | None, str]:
     model, metadata = model_cache.load(registry, version, stores.lake)
     if not is_readable(model):
         return None, f"version {version.version} is of an earlier release: learn_policy_weekly makes a new one"
-    missing = sorted(set(metadata["columns"]) - set(lake.columns(stores.lake, tables.CUSTOMER_FEATURES, day)))
+    missing = sorted(set(metadata["columns"]) - set(features))
     if missing:
         named = ", ".join(missing[:3])
         return None, f"version {version.version} needs {len(missing)} features that there are not, such as {named}"
     return Champion(version, model, metadata["columns"]), ""
 
 
-def put(
-    session: engine.Session, found: Champion | None, planned: Sequence[Planned], day: dt.date, stores: Stores
-) -> set[int]:
-    """Gives the session `strategy.uplift`: of each customer, by number of the strategy, what it adds on average and how
-    unsure that is (`mean_0`, `spread_0`, of learnt strategies), and the day's draw (`draw_0`, standard normal; 0 of
-    what is not explored).
+def put(session: engine.Session, found: Champion | None, planned: Sequence[Planned], day: dt.date) -> set[int]:
+    """Gives the session `strategy.uplift`: of each customer of its `feat.customer_daily`, by number of the strategy,
+    what it adds on average and how unsure that is (`mean_0`, `spread_0`, of learnt strategies), and the day's draw
+    (`draw_0`, standard normal; 0 of what is not explored).
 
     :returns: the numbers of the strategies whose effect has been learnt.
     """
     known = {name: place for place, name in enumerate(found.model.strategies_)} if found else {}
     learnt = {number: known[each.strategy.id] for number, each in enumerate(planned) if each.strategy.id in known}
     columns, config = found.columns if found and learnt else [], settings.load().policy
-    target = lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day)
+    wanted = ", ".join(map(engine.quoted, ["customer_id", *columns]))
     parts = []
-    for batch in lake.batches_of(target, _BATCH_ROWS, ["customer_id", *columns]):
+    for batch in session.batches(f"select {wanted} from {tables.CUSTOMER_FEATURES}"):  # noqa: S608 - names
         frame = batch.to_pandas()
         made: dict[str, object] = {"customer_id": batch["customer_id"]}
         for number, each in enumerate(planned):
@@ -100,7 +98,7 @@ def put(
         elif learnt:
             made |= {f"{kind}_{number}": np.zeros(0) for number in learnt for kind in ("mean", "spread")}
         parts.append(pa.table(made))
-    session.put(tables.STRATEGY_UPLIFT, pa.concat_tables(parts) if parts else _nobody(len(planned), learnt))
+    session.put(tables.STRATEGY_UPLIFT, pa.concat_tables(parts))
     return set(learnt)
 
 
@@ -152,10 +150,3 @@ def bases(
     is_best &= np.isfinite(expected[rows, number])
     by_mean = np.where(np.asarray(learnt)[number], LEARNT, ASSUMED)
     return np.where(is_best, by_mean, EXPLORED)
-
-
-def _nobody(strategies: int, learnt: Mapping[int, int]) -> pa.Table:
-    names = [f"draw_{number}" for number in range(strategies)]
-    names += [f"{kind}_{number}" for number in learnt for kind in ("mean", "spread")]
-    empty = {name: pa.array([], pa.float64()) for name in names}
-    return pa.table({"customer_id": pa.array([], pa.string()), **empty})

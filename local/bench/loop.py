@@ -203,7 +203,9 @@ def _learnt(stages: Stages, day: dt.date, asked: list[str]) -> dict[str, Any]:
 
 def _models(week: Week, stores: Stores, version: str | None) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    champion, _ = strategy_learnt.champion(week.day, stores)
+    champion, _ = strategy_learnt.champion(
+        week.day, stores, lake.columns(stores.lake, tables.CUSTOMER_FEATURES, week.day)
+    )
     if champion:
         told |= {"champion_version": champion.version.version,
                  "champion": week.of_model(champion.model, champion.columns, stores)}  # fmt: skip

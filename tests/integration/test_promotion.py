@@ -16,6 +16,7 @@ from local.errors import StackError
 from local.stack import Stack
 from segmentation import tables, warehouse
 from segmentation.registry import Registry
+from segmentation.settings import Stores
 from tests.rivals import CHURN, SEGMENTS, SIZES, SOUND, churn, promote_both, segments, trained, write_examples
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -32,7 +33,8 @@ class Shop:
         addresses = stack.up()
         self.airflow = Airflow(addresses.airflow, addresses.admin_password)
         self.registry = Registry(addresses.mlflow, addresses.marketing)
-        write_examples(str(stack.folders.lake), NEXT)
+        lake = str(stack.folders.lake)
+        write_examples(Stores(addresses.marketing, addresses.marketing, lake, addresses.mlflow), NEXT)
         promote_both(self.registry, DAY)
         found = {
             "cluster": [trained(SEGMENTS, segments(self.registry, NEXT), SIZES)],
