@@ -46,6 +46,8 @@ class Candidate:
     :param space: parameter -> what it may be; empty: nothing to tune.
     :param is_rule: a simple rule, the one to beat.
     :param is_member: part of the blend.
+    :param has_reasons: what its features add can be told as Shapley values at a cost that a day's scoring can bear (see
+        `explain`). One of which it cannot is tried and shown, and does not win alone.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Candidate:
     space: Mapping[str, Range] = field(default_factory=dict)
     is_rule: bool = False
     is_member: bool = False
+    has_reasons: bool = True
 
     def pipeline(self, params: Mapping[str, Any] | None = None) -> Pipeline:
         """An unfitted pipeline, with the defaults where `params` says nothing."""
@@ -143,12 +146,14 @@ def for_probabilities(
             lambda **p: trees(DecisionTreeClassifier(random_state=seed, **p)),
             {"max_depth": 5, "min_samples_leaf": 0.01},
             _TREE,
+            has_reasons=False,
         ),
         Candidate(
             "random_forest",
             lambda **p: trees(RandomForestClassifier(150, max_samples=sample, random_state=seed, n_jobs=threads, **p)),
             _FOREST_DEFAULTS,
             _FOREST,
+            has_reasons=False,
         ),
         Candidate(
             "xgboost",

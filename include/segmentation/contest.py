@@ -5,7 +5,8 @@ All of it happens on the training part, at cutoffs that are later than what was 
 the mean of its members with stacked weights. It is chosen unless a candidate beats it beyond chance: the 95% interval
 of the difference, over customers of the newest validation cutoff, lies above 0. Averages of shrunk models are hard to
 beat, and a few hundred customers cannot tell the best of eight from the luckiest; where the shop is small, the rules
-among the members hold the blend near to them.
+among the members hold the blend near to them. Nor does a candidate win alone whose scores come without reasons that can
+be relied on (`Candidate.has_reasons`): the reason says by how much it was ahead.
 """
 
 import datetime as dt
@@ -34,7 +35,7 @@ class Contest:
 
     :param table: one row per candidate, the best first: `candidate`, `score` (mean over the validation cutoffs: AUC, or
         less the Tweedie deviance), `score_std`, `gain`, `gain_low`, `gain_high` (over the blend, newest validation
-        cutoff), `is_rule`, `is_member`, `trials`, `params`.
+        cutoff), `is_rule`, `is_member`, `has_reasons`, `trials`, `params`.
     :param found: candidate -> its search.
     :param scores: candidate -> its score at each validation cutoff, the newest first.
     :param reason: why the chosen one, in words.
@@ -242,7 +243,7 @@ def _table(
         if name != BLEND:
             gain = _gain(newest, predicted[0], predictions[BLEND][0], config.seed)
             row |= dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
-            row |= {"is_rule": kinds[name].is_rule, "is_member": kinds[name].is_member}
+            row |= {each: getattr(kinds[name], each) for each in ("is_rule", "is_member", "has_reasons")}
             row |= {"trials": len(found[name].trials), "params": str(found[name].params)}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable", ignore_index=True)
@@ -257,18 +258,25 @@ def _gain(actual: np.ndarray, new: np.ndarray, old: np.ndarray, seed: int) -> tu
 
 
 def _choice(table: pd.DataFrame) -> tuple[str, str]:
-    """The blend, unless one is better on average and beyond chance: one of several is, by luck, more often than once in
-    twenty, so the interval is widened for as many as there are (Bonferroni)."""
+    """The blend, unless one with reasons is better on average and beyond chance: one of several is, by luck, more often
+    than once in twenty, so the interval is widened for as many as there are (Bonferroni)."""
     blend = table.loc[table["candidate"] == BLEND, "score"].iloc[0]
     others = table[table["candidate"] != BLEND]
     wider = norm.ppf(1 - 0.025 / max(len(others), 1)) / norm.ppf(0.975)
     sure = others["gain"] - wider * (others["gain"] - others["gain_low"])
     better = others[(sure > 0) & (others["score"] > blend)]
+    has_reasons = better["has_reasons"].astype(bool)
+    told = "".join(
+        f"; {row.candidate} beats the blend by {row.gain:.4f}, but reasons for its scores cannot be told faithfully, "
+        "so it does not win alone"
+        for row in better[~has_reasons].itertuples()
+    )
+    better = better[has_reasons]
     if better.empty:
-        return BLEND, "no candidate beats the blend beyond chance"
+        return BLEND, f"no candidate {'with reasons ' if told else ''}beats the blend beyond chance{told}"
     best = better.iloc[0]
     kind = "the rule " if best["is_rule"] else ""
     return best["candidate"], (
         f"{kind}{best['candidate']} beats the blend by {best['gain']:.4f} at the newest validation cutoff "
-        f"(95% interval {best['gain_low']:.4f} to {best['gain_high']:.4f}) and on average"
+        f"(95% interval {best['gain_low']:.4f} to {best['gain_high']:.4f}) and on average{told}"
     )

@@ -10,7 +10,8 @@ By kind of model, each as Shapley values where that is affordable:
   1,000 of depth 6 are;
 - deeper ones, and the trees of scikit-learn: along the path from root to leaf, how each split moves the mean (Saabas
   2014, "Interpreting Random Forests"). That is cheap but another thing: of 200 trees of depth 6 it names the same three
-  columns as the exact values for no more than half of the rows, so no champion of ours should need it.
+  columns as the exact values for no more than half of the rows, so scikit-learn's trees win no probability alone
+  (`Candidate.has_reasons`).
 
 What adds up to a logarithm or a share is brought to the scale of the ensemble by the slope between the mean prediction
 and this one (the rescale rule of Shrikumar, Greenside and Kundaje 2017, "Learning Important Features Through

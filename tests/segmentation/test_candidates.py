@@ -42,6 +42,14 @@ def test_the_blend_has_the_rule_a_linear_model_and_boosting():
     ]
 
 
+def test_trees_whose_reasons_go_along_paths_cannot_win_a_probability_alone():
+    assert [name for name, each in offered(CHANCE).items() if not each.has_reasons] == [
+        "decision_tree",
+        "random_forest",
+    ]
+    assert all(each.has_reasons for each in offered(AMOUNT).values())  # nobody is told reasons of an amount
+
+
 @pytest.mark.parametrize("data", [CHANCE, AMOUNT], ids=["probability", "amount"])
 def test_what_may_be_tuned_has_a_default_within_its_range(data):
     for each in offered(data).values():

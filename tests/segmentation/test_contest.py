@@ -157,6 +157,22 @@ def test_what_beats_the_blend_beyond_chance_is_chosen_and_it_says_so():
     )
 
 
+def test_what_has_no_reasons_does_not_win_alone_and_it_says_so():
+    best = candidate("best", has_reasons=False)
+    members = [candidate("one", is_rule=True, is_member=True), candidate("two", is_member=True)]
+    found = held(shop(best=0.0, one=4.0, two=4.0), *members, best)
+    told = (
+        f"best beats the blend by {found.table.set_index('candidate').loc['best', 'gain']:.4f}, but reasons for its "
+        "scores cannot be told faithfully, so it does not win alone"
+    )
+    assert found.recipe.chosen == "blend"
+    assert found.reason == f"no candidate with reasons beats the blend beyond chance; {told}"
+    found = held(shop(best=0.0, good=0.2, one=4.0, two=4.0), *members, best, candidate("good"))
+    assert found.recipe.chosen == "good"
+    assert found.reason.startswith("good beats the blend by")
+    assert "; best beats the blend by" in found.reason
+
+
 def test_a_small_shop_falls_back_to_the_rule_where_the_rest_is_noise():
     found = held(
         shop(rows=200, rule=0.5, noise=40.0, other=40.0),
