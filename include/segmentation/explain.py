@@ -61,13 +61,19 @@ class Contributions:
 
 
 def contributions(
-    ensemble: ProbabilityEnsemble | AmountEnsemble, inputs: pd.DataFrame, encoded: Encoded | None = None
+    ensemble: ProbabilityEnsemble | AmountEnsemble,
+    inputs: pd.DataFrame,
+    encoded: Encoded | None = None,
+    *,
+    by_library: bool = False,
 ) -> Contributions:
     """The contributions of every feature that a member uses.
 
     :param inputs: as `preparation.inputs` makes them, shape (n, features).
     :param encoded: what the ensemble's `encoded` has made of them, if it has been called.
-    :raises NotExplainedError: a member is none of the kinds above.
+    :param by_library: boosted trees by the exact TreeSHAP of XGBoost and LightGBM themselves, however long it takes: to
+        check the others by.
+    :raises NotExplainedError: a member is none of the kinds above, or there is no exact way for it where that is asked.
     """
     is_amount = isinstance(ensemble, AmountEnsemble)
     parts = []
@@ -77,7 +83,8 @@ def contributions(
             continue
         encoder = member.named_steps["encode"]
         base, values = _rescaled(
-            *_of_estimator(member[-1], matrix, getattr(encoder, "means_", None)), AMOUNT if is_amount else LOGIT
+            *_of_estimator(member[-1], matrix, getattr(encoder, "means_", None), by_library=by_library),
+            AMOUNT if is_amount else LOGIT,
         )
         sources = getattr(encoder, "sources_", member.named_steps["select"].columns_)
         parts.append((weight * base, weight, values, sources))
@@ -92,7 +99,9 @@ def contributions(
     return Contributions(columns, base, total.T)
 
 
-def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarray) -> tuple[float, np.ndarray, str]:
+def _of_estimator(
+    estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarray, *, by_library: bool = False
+) -> tuple[float, np.ndarray, str]:
     """(base, what each column of the matrix adds, what it adds up to)."""
     match estimator:
         case LogisticRegression() | TweedieRegressor():
@@ -107,12 +116,15 @@ def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarra
             is_log = estimator.link == "log" or (estimator.link == "auto" and estimator.power > 0)
             return base, values, LOG if is_log else AMOUNT
         case XGBModel():
-            booster, tables = estimator.get_booster(), tree_shap.tables_of(estimator)
+            booster, tables = estimator.get_booster(), None if by_library else tree_shap.tables_of(estimator)
             rows = DMatrix(matrix[:1] if tables else matrix)
-            found = booster.predict(rows, pred_contribs=True, approx_contribs=tables is None)
+            found = booster.predict(rows, pred_contribs=True, approx_contribs=not (tables or by_library))
             values = tables.contributions(matrix) if tables else found[:, :-1]
             return float(found[0, -1]), values, _boosted(estimator, estimator.objective)
         case LGBMModel():
+            if by_library:
+                found = estimator.predict(matrix, pred_contrib=True)
+                return float(found[0, -1]), found[:, :-1], _boosted(estimator, estimator.objective_)
             if tables := tree_shap.tables_of(estimator):
                 base = float(estimator.predict(matrix[:1], pred_contrib=True)[0, -1])
                 return base, tables.contributions(matrix), _boosted(estimator, estimator.objective_)
@@ -120,13 +132,15 @@ def _of_estimator(estimator: BaseEstimator, matrix: np.ndarray, means: np.ndarra
             leaves = estimator.predict(matrix, pred_leaf=True).reshape(len(matrix), -1)
             return base, _along_paths(leaves, paths), _boosted(estimator, estimator.objective_)
         case RandomForestClassifier() | RandomForestRegressor() | DecisionTreeClassifier() | DecisionTreeRegressor():
+            if by_library:
+                raise NotExplainedError(f"scikit-learn has no exact contributions of a {type(estimator).__name__}")
             is_forest = hasattr(estimator, "estimators_")
             base, paths = _paths_of_trees(estimator)
             found = _along_paths(estimator.apply(matrix).reshape(len(matrix), -1), paths)
             trees = len(estimator.estimators_) if is_forest else 1
             return base / trees, found / trees, SHARE if is_classifier(estimator) else AMOUNT
         case LimitedAmount():
-            base, values = _rescaled(*_of_estimator(estimator.regressor_, matrix, means), AMOUNT)
+            base, values = _rescaled(*_of_estimator(estimator.regressor_, matrix, means, by_library=by_library), AMOUNT)
             return estimator.unit_ * base, estimator.unit_ * values, AMOUNT
         case KnownAmount():
             return estimator.unknown_, (estimator.predict(matrix) - estimator.unknown_)[:, None], AMOUNT

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.metrics import classification_report
 
-from segmentation import explain, fairness, importance, judge, model_pictures, pictures, settings, tables
+from segmentation import explain, fairness, importance, judge, model_pictures, pictures, reasons, settings, tables
 from segmentation.contest import Contest
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
@@ -19,6 +19,7 @@ from segmentation.recipes import Recipe
 from segmentation.training_run import TrainingRun
 
 _IMPORTANT, _EXPLAINED_ROWS, _SHUFFLED_ROWS, _REPEATS = 25, 1_000, 2_000, 3
+_AGREEING_ROWS = 500  # for each row, exact SHAP costs up to a millisecond
 # Measures that are shown as they were before calibration too
 _BEFORE = ("log_loss", "brier", "calibration_error")
 
@@ -66,7 +67,8 @@ def probabilities(
     """Judges probabilities and leaves the report in the run.
 
     :param logits: of the ensemble's members on the test, shape (n, members).
-    :returns: the metrics, `<name>_low` and `<name>_high`, `<name>_before` calibration, and the gaps between groups.
+    :returns: the metrics, `<name>_low` and `<name>_high`, `<name>_before` calibration, the gaps between groups, and
+        `reasons_agreement`: the share of the customers whose three foremost kinds of reasons are those by exact SHAP.
     """
     before = expit(logits @ np.array(recipe.weights))
     probability = recipe.predicted(logits, is_amount=False)
@@ -76,7 +78,7 @@ def probabilities(
     uncalibrated = judge.judge(test.outcomes, before)
     numbers |= {f"{name}_before": uncalibrated[name] for name in _BEFORE} | {"threshold": recipe.threshold}
     groups = fairness.by_group(test.groups, test.outcomes, probability, test.spend, **how, seed=config.seed)
-    numbers |= fairness.largest_gaps(groups)
+    numbers |= fairness.largest_gaps(groups) | {"reasons_agreement": _agreement(ensemble, test, config)}
     run.text(groups.to_csv(index=False, float_format="%.6g"), "groups.csv")
     predicted = probability >= recipe.threshold
     run.text(classification_report(test.outcomes, predicted, zero_division=0), "classification_report.txt")
@@ -130,6 +132,17 @@ def columns_of(ensemble: ProbabilityEnsemble | AmountEnsemble, order: list[str])
     """The features that any member reads, in the order of a frame."""
     used = {name for _, member in ensemble.members_ for name in member.named_steps["select"].columns_}
     return [name for name in order if name in used]
+
+
+def _agreement(ensemble: ProbabilityEnsemble, test: Examples, config: settings.Training) -> float:
+    """`reasons.agreement` with exact SHAP on some rows, 0..1; NaN where a member has no exact one."""
+    inputs = test.sampled(_AGREEING_ROWS, config.seed).features
+    encoded = ensemble.encoded(inputs)
+    try:
+        exact = explain.contributions(ensemble, inputs, encoded, by_library=True)
+    except explain.NotExplainedError:
+        return np.nan
+    return reasons.agreement(explain.contributions(ensemble, inputs, encoded), exact)
 
 
 def _explanations(

@@ -112,6 +112,15 @@ def tell(found: Contributions, inputs: pd.DataFrame, model: str) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(texts, pa.string()).take(pa.array(codes[told])))
 
 
+def agreement(one: Contributions, other: Contributions) -> float:
+    """The share of the rows, 0..1, of which both name the same kinds of features as the `MOST` that weigh most.
+
+    :param one: and
+    :param other: of the same rows and model, n > 0.
+    """
+    return float((_foremost(one) == _foremost(other)).all(axis=1).mean())
+
+
 def in_unit(value: float | str, unit: str) -> str:
     """A value as people read it.
 
@@ -181,6 +190,16 @@ def _plain(column: families.Column) -> str:
 def _one(counts: str) -> str:
     first, _, last = counts.rpartition(" ")
     return f"{first} {_SINGULAR.get(last, last.removesuffix('s'))}".strip()
+
+
+def _foremost(found: Contributions) -> np.ndarray:
+    """The kinds that weigh most in each row, as numbers in order, shape (n, MOST). What there is nothing of counts for
+    its kind; a feature that the dictionary does not know is a kind of its own."""
+    book = phrasebook()
+    names = [name for name in found.columns if name not in WITHHELD]
+    kinds = _kinds([book[name].kind if name in book else name for name in names], names)
+    values = found.values.T[[found.columns.index(name) for name in names]]
+    return np.sort(_heaviest(_summed(values, kinds)), axis=1)
 
 
 def _kinds(kinds: list[str], names: list[str] | None = None) -> list[int]:

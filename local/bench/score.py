@@ -199,29 +199,11 @@ def _measure(here: Path, day: dt.date) -> dict[str, float]:
 
 def _agreement(champions, inputs) -> float:
     """The share of rows whose three foremost kinds are those by XGBoost's own exact TreeSHAP, for churn."""
-    import numpy as np
-    from xgboost import DMatrix
-
     from segmentation import explain, reasons, tables
 
     ensemble = champions.targets[tables.CHURN.model][1]
-    of_explain = explain.tree_shap.tables_of
-
-    def natively(estimator):
-        class Native:
-            def contributions(self, matrix):
-                return estimator.get_booster().predict(DMatrix(matrix), pred_contribs=True)[:, :-1]
-
-        return Native()
-
-    foremost = []
-    for tables_of in (of_explain, natively):
-        explain.tree_shap.tables_of = tables_of
-        found = explain.contributions(ensemble, inputs)
-        kinds = np.array([reasons.phrasebook()[name].kind for name in found.columns])
-        sums = np.column_stack([found.values[:, kinds == kind].sum(axis=1) for kind in np.unique(kinds)])
-        foremost.append(np.sort(np.argsort(-np.abs(sums), axis=1)[:, : reasons.MOST], axis=1))
-    return float((foremost[0] == foremost[1]).all(axis=1).mean())
+    ours, exact = (explain.contributions(ensemble, inputs, by_library=by_library) for by_library in (False, True))
+    return reasons.agreement(ours, exact)
 
 
 if __name__ == "__main__":

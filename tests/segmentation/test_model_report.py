@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from segmentation import candidates, contest, judge, model_report, settings, tables
+from segmentation import candidates, contest, explain, judge, model_report, settings, tables
 from segmentation.contest import Contest
 from segmentation.recipes import Recipe
 from segmentation.registry import Registry
@@ -58,6 +58,19 @@ def test_probabilities_are_judged_after_calibration_and_before(run):
     assert numbers["threshold"] == 0.4
     support = [line.split()[-1] for line in text(run, "classification_report.txt").splitlines() if "avg" in line]
     assert support == [f"{len(test)}"] * 2
+
+
+def test_how_far_reasons_are_those_by_exact_shap_is_logged(run, monkeypatch):
+    def agreement(*names):
+        recipe, ensemble, test, logits = made(tables.CHURN, names, (1 / len(names),) * len(names))
+        numbers = model_report.probabilities(run, tables.CHURN, recipe, ensemble, test, logits, CONFIG)
+        return numbers.get("reasons_agreement")
+
+    assert agreement("rfm_rule", "logistic_regression", "xgboost") > 0.99
+    assert agreement("lightgbm") > 0.99
+    assert agreement("random_forest") is None  # scikit-learn has none to compare with
+    monkeypatch.setattr(explain.tree_shap, "tables_of", lambda _: None)  # as for trees that are too deep
+    assert agreement("xgboost") < 1
 
 
 def test_spend_is_looked_for_where_the_model_says_it_is(run):

@@ -51,6 +51,14 @@ def test_features_of_one_kind_count_together_and_fill_one_place():
     ]
 
 
+def test_two_ways_agree_on_whom_they_name_the_same_three_kinds_in_whatever_order():
+    columns = ("last_order_age_days", "spend_total", "spend_365d", "complaints_365d", "coupon_share", "age_years")
+    one = Contributions(columns, 0.0, np.array([[0.9, 0.3, 0.3, 0.5, 0.1, 9.0], [0.9, 0.3, 0.3, 0.5, 0.1, 9.0]]))
+    other = Contributions(columns, 0.0, np.array([[-0.5, 0.6, 0.3, 0.8, 0.1, 0.0], [0.9, 0.2, -0.2, 0.5, 0.1, 0.0]]))
+    assert reasons.agreement(one, other) == 0.5  # of the second, spend comes to nothing and a coupon is before it
+    assert reasons.agreement(one, one) == 1
+
+
 def test_who_has_not_ordered_hears_so_once():
     row = {
         "last_order_age_days": (np.nan, -0.1),
