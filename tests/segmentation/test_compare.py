@@ -118,6 +118,7 @@ BUYERS = """\
   cost_per_contact: 0
   expected_margin: 100
   expected_lift: 1.2
+  frequency_cap: {contacts: 2, days: 30}
   holdout_share: 0.1
 """
 
