@@ -6,7 +6,9 @@ often as you like (cron, a loop); it ends when the copy is up to date. It needs 
 
 The feed says who has changed, the table says what is so now. Each batch is one transaction in the target, together with
 the cursor, so the program may be killed at any moment and run again. The first time, and if it has slept for longer
-than the feed is kept, it copies the whole table.
+than the feed is kept, it copies the whole table; so it does where the copy lacks a column.
+
+Who is `in_holdout` in the copy must not be contacted.
 """
 
 import argparse
@@ -14,13 +16,15 @@ import argparse
 import sqlalchemy as sa
 
 BATCH = 5_000
-COLUMNS = ("segment_id", "segment_name", "value_tier", "churn_risk", "strategy_id", "offer", "contact_channel")
+COLUMNS = ("segment_id", "segment_name", "value_tier", "churn_risk", "strategy_id", "offer", "contact_channel",
+           "in_holdout")  # fmt: skip
+TYPES = {"segment_id": sa.Integer, "in_holdout": sa.Boolean}
 METADATA = sa.MetaData()
 COPY = sa.Table(
     "customer_segments",
     METADATA,
     sa.Column("customer_id", sa.String(200), primary_key=True),
-    *(sa.Column(name, sa.Integer if name == "segment_id" else sa.String(200)) for name in COLUMNS),
+    *(sa.Column(name, TYPES.get(name, sa.String(200))) for name in COLUMNS),
 )
 CURSOR = sa.Table("segments_cursor", METADATA, sa.Column("change_id", sa.BigInteger, nullable=False))
 
@@ -46,6 +50,7 @@ CHANGED = f"""
 def main(source_url: str, target_url: str) -> None:
     source = sa.create_engine(source_url, isolation_level="REPEATABLE READ")
     target = sa.create_engine(target_url)
+    _drop_narrow(target)
     METADATA.create_all(target)
     while True:
         with target.begin() as copy, source.connect() as shop:
@@ -59,6 +64,16 @@ def main(source_url: str, target_url: str) -> None:
         print(f"up to change {cursor}: {'copied whole' if changes < 0 else f'{changes} customers'}", flush=True)
         if changes == 0:
             return
+
+
+def _drop_narrow(target: sa.engine.Engine) -> None:
+    """Drops a copy that lacks a column, its cursor first: without that, the table is copied anew."""
+    found = sa.inspect(target)
+    if not found.has_table(COPY.name):
+        return
+    if not {column["name"] for column in found.get_columns(COPY.name)} >= set(COPY.columns.keys()):
+        CURSOR.drop(target, checkfirst=True)
+        COPY.drop(target)
 
 
 def _is_cut(shop: sa.engine.Connection, cursor: int) -> bool:

@@ -51,7 +51,8 @@ What recommend needs: `product_candidates`, `rank_weights`.
 What strategy needs: `strategy_file` (`conditions`, `strategy_columns`), `strategy_choice`, `strategy_session` (as
 `strategy_changes` does), `strategy_audit`, and `strategy_learnt` (what campaigns have taught, and what is explored).
 What publish needs: `published_rows` (`ordered_rows`), `consent` (who may be in it), `snapshots` (its table),
-`snapshot_audit`, `feed` (what changed), `profiles`, `page_counts` (for the page).
+`snapshot_audit`, `feed` (what changed), `profiles`, `page_counts` (for the page), `withdrawals` (who goes out of older
+snapshots).
 What the Segments page needs: `page_sections` (what is shown), `page_pictures`, `page_words` (English and Chinese).
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).

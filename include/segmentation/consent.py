@@ -56,5 +56,17 @@ def unasked(customers: engine.Input, stores: Stores) -> pa.Array:
     return found["customer_id"].combine_chunks().cast(pa.string())
 
 
+def withdrawals(since: dt.datetime, stores: Stores) -> pa.Table:
+    """What customers have withdrawn, of those of whom something was accepted since a moment; more may be told, never
+    less: `customer_id`, and `channel`, which is null for the consent to profiling. Who is gone has withdrawn all."""
+    latest = history.latest(stores, tables.CUSTOMERS.name)
+    inputs = {
+        "raw.customers_changed": history.changed(stores, tables.CUSTOMERS.name, since),
+        "raw.customers_versions": engine.Part(latest, "raw.customers_changed as k", "r.customer_id = k.customer_id"),
+        tables.CUSTOMERS_NOW: latest,
+    }
+    return engine.table_of(engine.query(sql.read("consent", "withdrawals"), inputs, _limits()))
+
+
 def _limits() -> settings.DuckDB:
     return settings.DuckDB(memory_limit=settings.load().publish.memory_limit)

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from segmentation import engine, lake, quarantine, sql, tables, warehouse
+from segmentation import engine, lake, quarantine, settings, sql, tables, warehouse
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 
@@ -179,6 +180,23 @@ def worked_in(stores: Stores, name: str) -> int:
 def latest(stores: Stores, name: str) -> engine.Versions:
     """An entity in its latest state of all, whatever the day: everything accepted so far."""
     return _versions(stores, name, 2**62, None)
+
+
+def changed(stores: Stores, name: str, since: dt.datetime) -> pa.Table:
+    """The keys of an entity of which a version was accepted since a moment, deletions included; some come twice."""
+    entity = tables.ENTITIES[name]
+    with warehouse.connect(stores.marketing) as connection:
+        [(first,)] = warehouse.fetch(
+            connection, "select min(batch) from ops.acceptances where accepted_at >= :since", {"since": since}
+        )
+    schema = pa.schema([entity.schema.field(column) for column in entity.key])
+    found = []
+    for file in files_of(stores, name):
+        if first is not None and file.rows and file.last_batch >= first:
+            path = posixpath.join(stores.lake, file.path)
+            for rows in lake.batches_of(path, settings.load().history.merge_rows, [*entity.key, "_batch"]):
+                found.append(rows.filter(pc.greater_equal(rows["_batch"], first)).select(entity.key).cast(schema))
+    return pa.Table.from_batches(found, schema)
 
 
 def ensure_schema(dsn: str) -> None:

@@ -29,6 +29,7 @@ from segmentation import (
     sql,
     tables,
     warehouse,
+    withdrawals,
 )
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
@@ -46,7 +47,8 @@ def publish_segments(
     """Publishes the scores of one day; a day that is published again replaces its own snapshot only.
 
     Killed at any point, it leaves readers what they had; the next run of the day clears away what was unfinished. Who
-    has withdrawn the consent to profiling since the day was scored is left out.
+    has withdrawn the consent to profiling since the day was scored is left out, and is then taken out of the older
+    snapshots that are kept.
 
     :param validation: what the checks before it found, kept with the snapshot.
     :returns: `snapshot_id`, `rows`, `is_current`, and `changes`, how many rows the feed got.
@@ -83,6 +85,7 @@ def publish_segments(
             _supersede(connection, day, snapshot_id)
             if part is not None:
                 _move(connection, feed.PUBLISH, part, snapshot_id, day, was)
+        withdrawals.forget(connection, stores)
     return {
         "snapshot_id": snapshot_id,
         "rows": sent,

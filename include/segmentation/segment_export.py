@@ -27,8 +27,9 @@ from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
 FORMATS = ("csv", "parquet")
-# In bands. What a campaign needs most comes first, and is left empty last.
-COLUMNS = ("strategy_id", "offer", "contact_channel", "in_holdout", "value_tier", "churn_risk", "lifecycle_stage",
+# In bands. What a campaign needs most comes first, and is left empty last. A row whose in_holdout is left empty has
+# neither offer nor channel: who is held out must not be contacted.
+COLUMNS = ("in_holdout", "strategy_id", "offer", "contact_channel", "value_tier", "churn_risk", "lifecycle_stage",
            "new_customer_potential", "service_risk")  # fmt: skip
 _ALWAYS = ("customer_id", "as_of_date", "segment_id")
 # With which cells begin that spreadsheets take for formulas (OWASP, "CSV Injection")

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -14,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from segmentation import publish, retention, settings, warehouse
-from tests.segmentation.test_feed import FIRST, write
+from tests.segmentation.test_feed import FIRST, NOW, write
+from tests.segmentation.test_publish import put_scores
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "follow_feed.py"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+EXAMPLE = DOCS / "examples" / "follow_feed.py"
 COLUMNS = "customer_id, segment_id, segment_name, value_tier, strategy_id"
 ANY_MIGRATION = settings.Gates(
     rules={"marketing.customer_segments: too many customers have moved to another segment": {"max_value": 1}}
@@ -108,6 +111,56 @@ def test_the_example_survives_being_killed_at_any_moment(stores, tmp_path):
         followed(stores, target)
         assert copied(target) == current(stores)
     assert killed >= 8
+
+
+def publish_held_out(stores, number, held_out):
+    """A day on which all of segment 3 have an offer and a channel; customer -> `in_holdout`."""
+    day = FIRST + dt.timedelta(days=number)
+    rows = [
+        {"customer_id": name, "as_of_date": day, "segment_id": 3, "segment_name": "s", "lifecycle_stage": "active",
+         "value_tier": "low", "scored_at": NOW, "model_versions": "{}", "strategy_id": "x", "offer": "a voucher",
+         "contact_channel": "email", "in_holdout": is_held_out}
+        for name, is_held_out in held_out.items()
+    ]  # fmt: skip
+    put_scores(stores, day, rows)
+    publish.publish_segments(day, stores)
+
+
+def contacted_by(program):
+    """The query by which the page about clients contacts somebody with a program."""
+    text = (DOCS / "clients.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    [query] = re.findall(rf'^    {program} .*"(select .*)"$', text, re.MULTILINE)
+    return query
+
+
+def test_nobody_who_is_held_out_is_contacted_by_the_examples(stores, tmp_path):
+    target, wanted = tmp_path / "crm.db", [("a", "a voucher", "email"), ("d", "a voucher", "email")]
+    publish_held_out(stores, 0, {"a": True, "b": True, "c": False, "d": None})
+    followed(stores, target)
+    publish_held_out(stores, 1, {"a": False, "b": True, "c": True, "d": None})
+    assert "copied whole" not in followed(stores, target)
+    with warehouse.connect(stores.marketing) as connection:
+        assert sorted(warehouse.fetch(connection, contacted_by("psql"))) == wanted
+    with sqlite3.connect(target) as copy:
+        assert sorted(copy.execute(contacted_by("sqlite3"))) == wanted
+
+
+def test_a_copy_made_before_it_had_all_columns_is_made_anew(stores, tmp_path):
+    target = tmp_path / "crm.db"
+    publish_held_out(stores, 0, {"a": True})
+    with sqlite3.connect(target) as copy:
+        copy.execute("create table customer_segments (customer_id varchar(200) primary key, segment_id integer)")
+        copy.execute("create table segments_cursor (change_id bigint not null)")
+        copy.execute("insert into segments_cursor values (1)")
+    assert "copied whole" in followed(stores, target)
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("select customer_id, in_holdout from customer_segments").fetchall() == [("a", 1)]
+
+
+def test_the_contract_says_who_must_not_be_contacted():
+    for page in ("clients.md", "contract.md"):
+        said = (DOCS / page).read_text(encoding="utf-8").replace("**", "")
+        assert "Who is `in_holdout` must not be contacted" in said
 
 
 def test_sqlalchemy_reads_every_relation(stores):

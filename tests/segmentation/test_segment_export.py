@@ -71,6 +71,22 @@ def test_a_segment_as_a_file(shop, kind):
     assert frame["lifecycle_stage"].replace("", None).isna().sum() == 21
 
 
+@pytest.mark.parametrize("held_out", [3, 15])
+def test_no_row_has_an_offer_or_a_channel_without_saying_whether_it_is_held_out(stores, held_out):
+    rows = [
+        {"customer_id": f"c{n:02d}", "as_of_date": DAY, "segment_id": 1, "segment_name": "s", "value_tier": "high",
+         "lifecycle_stage": "active", "scored_at": NOW, "model_versions": "{}", "strategy_id": "x",
+         "offer": "a voucher", "contact_channel": "email", "in_holdout": n < held_out}
+        for n in range(60)
+    ]  # fmt: skip
+    put_scores(stores, DAY, rows)
+    publish.publish_segments(DAY, stores)
+    told = pyarrow.parquet.read_table(segment_export.export_segment(1, "parquet", stores)["path"]).to_pylist()
+    assert {row["in_holdout"] for row in told if row["offer"] or row["contact_channel"]} <= {True, False}
+    contacted = [row["customer_id"] for row in told if row["contact_channel"] and not row["in_holdout"]]
+    assert contacted == ([f"c{n:02d}" for n in range(15, 60)] if held_out == 15 else [])
+
+
 FORMULAS = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "＝1", "=1\t2"]
 HARMLESS = ["a=1", "1-1", "'=1", 'b"c', "c,d", "e\nf", "g\r\nh", "上海", "\u202ei", "j'k", "l;m", "null", "NULL", "\\N"]
 

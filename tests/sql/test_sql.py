@@ -30,6 +30,7 @@ OF_A_SESSION = {
     **dict.fromkeys(("old_rows", "new_rows", "before_rows"), SEGMENT_ROWS),
     "changed": "select customer_id, change, from_segment_id, to_segment_id, from_strategy_id, to_strategy_id, "
     f"true as is_history from {tables.CHANGE_ROWS}",
+    "withdrawals": "select null::text as customer_id, null::text as channel",
     "history_changed": "select customer_id from marketing.segment_history",
 }
 
