@@ -7,8 +7,8 @@ import datetime as dt
 from segmentation import consent, sql, warehouse
 from segmentation.settings import Stores
 
-# What was accepted while a snapshot was begun may be dated a little before it. Not much longer: the first load of a shop
-# accepts everybody, and should not be looked through at each publication until the first snapshot is dropped.
+# What was accepted while a snapshot was begun may be dated a little before it. Not much longer: the first load
+# of a shop accepts everybody, and should not be looked through at each publication until the first snapshot is dropped.
 _MARGIN = dt.timedelta(minutes=15)
 
 
