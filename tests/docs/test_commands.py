@@ -31,7 +31,7 @@ FIRST_DAYS = {
     "make load": ("make load", "The shop holds"),
     "make strategies": ("make strategies", "^Customers of .* whom the condition meets"),
     "make -s warehouse-url": ("make -s warehouse-url", "^postgresql://"),
-    "make psql": ("make psql ARGS='-c \"select count(*) from marketing.customer_segments\"'", r"\d{4}"),
+    "make psql": ("make psql ARGS='-c \"select count(*) from marketing.customer_segments\"'", r"^ +\d+$"),
     "python docs/examples/follow_feed.py sqlite:///crm.db": (
         "python docs/examples/follow_feed.py {url} sqlite:///{here}/crm.db",
         "",
@@ -87,7 +87,7 @@ FIRST_DAYS = {
         'airflow dags trigger erase_customers --conf \'{{"ids": ["{customer}"]}}\'',
         "erase_customers",
     ),
-    "make export-customer ID=": ("make export-customer ID={other}", "{other}"),
+    "make export-customer ID=": ("make export-customer ID={other}", "exports/customers/"),
     "make erase-customer ID=": ("make erase-customer ID={other}", ""),
     "make docs": ("make docs", "features.md"),
     "make audit": ("make audit", "^Vulnerabilities"),
@@ -173,8 +173,10 @@ class Reader:
         found = {"url": self.stack.addresses().warehouse, "here": str(self.home), "log": str(_log(self.home))}
         [(last,)] = self.fetch("select max(ordered_at)::date from shop.orders")
         found |= {"day": f"{last}", "next_day": f"{last + dt.timedelta(days=1)}"}
-        [(first, other)] = self.fetch("select min(customer_id), max(customer_id) from marketing.customer_segments")
         found["backup"] = f"{max((self.home / 'backups').glob('2*'), default='')}"
+        if self.fetch("select to_regclass('marketing.customer_segments')") == [(None,)]:  # of a shop that is new
+            return found
+        [(first, other)] = self.fetch("select min(customer_id), max(customer_id) from marketing.customer_segments")
         [(segment,)] = self.fetch(
             "select segment_id from marketing.customer_segments group by 1 order by count(*) desc limit 1"
         )
