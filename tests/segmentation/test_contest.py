@@ -205,7 +205,7 @@ def table(**gains):
     rows = [{"candidate": "blend", "score": 0.8}]
     for name, (score, gain, low) in gains.items():
         rows.append({"candidate": name, "score": score, "gain": gain, "gain_low": low, "gain_high": 2 * gain - low})
-        rows[-1]["is_rule"] = name == "rule"
+        rows[-1] |= {"is_rule": name == "rule", "has_reasons": True}
     return pd.DataFrame(rows).sort_values("score", ascending=False, ignore_index=True)
 
 
