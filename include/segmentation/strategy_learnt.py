@@ -98,7 +98,8 @@ def put(session: engine.Session, found: Champion | None, planned: Sequence[Plann
         elif learnt:
             made |= {f"{kind}_{number}": np.zeros(0) for number in learnt for kind in ("mean", "spread")}
         parts.append(pa.table(made))
-    session.put(tables.STRATEGY_UPLIFT, pa.concat_tables(parts))
+    filled = [each for each in parts if each.num_rows]  # of nobody a model tells nothing, nor in which precision
+    session.put(tables.STRATEGY_UPLIFT, pa.concat_tables(filled or parts[:1]))
     return set(learnt)
 
 
