@@ -90,12 +90,21 @@ def _follow(
         if len(told) == len(ours) or is_complete:
             break
         time.sleep(POLL_SECONDS)
-    if not is_complete:  # Airflow finds out within minutes, and refuses another one until then
-        airflow.send("PUT", f"/backfills/{backfill_id}/cancel")
+    if not is_complete:
+        _end(airflow, backfill_id)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     of_day = {each.day: each for each in told.values()}
     left_out = {_day(run) for run in before} - of_day.keys()
     return [of_day.get(day) or Day(day, "left out") for day in days if day in of_day or day in left_out]
+
+
+def _end(airflow: Airflow, backfill_id: int) -> None:
+    """Ends a back-fill whose days have ended. Airflow finds that out within minutes, and refuses another until then."""
+    try:
+        airflow.send("PUT", f"/backfills/{backfill_id}/cancel")
+    except AirflowError:  # it is no error that Airflow has found it out meanwhile
+        if airflow.get(f"/backfills/{backfill_id}")["completed_at"] is None:
+            raise
 
 
 def _ours(
