@@ -89,7 +89,10 @@ def _disappointments(connection, day: dt.date, config: settings.Retrain) -> dict
 
 def _drifted(connection, day: dt.date, config: settings.Retrain) -> list[str]:
     """What the drift of a day says that calls for a training, in words."""
-    query = "select kind, column_name, psi, is_drifted from ops.drift where as_of_date = :day order by psi desc"
+    query = (
+        "select kind, column_name, psi, is_drifted from ops.drift where as_of_date = :day "
+        "order by psi desc, column_name asc"
+    )
     rows = warehouse.fetch(connection, query, {"day": day})
     features = sum(kind == FEATURE for kind, *_ in rows)
     far = {
