@@ -30,6 +30,7 @@ override export KINDS := $(value KINDS)
 override export DAGS := $(value DAGS)
 override export ADD := $(value ADD)
 override export STAGES := $(value STAGES)
+override export PAGE := $(value PAGE)
 
 LOCAL := PYTHONPATH=include:. .venv/bin/python -m local
 
@@ -99,8 +100,8 @@ warehouse-url: installed  ## print the warehouse's URL, and nothing else
 compose-smoke: ready  ## try the deployment of docker-compose.yaml for real; needs Docker; ARGS=--celery for two workers
 	@$(subst -m local,-m local.compose_smoke,$(LOCAL)) $(ARGS)
 
-bench: ready  ## what a day costs, to docs/benchmarks.md: [SIZES="5000 20000"] [AIRFLOW=1] [SPARK=1] [FOLDER=<kept, to go on>]
-	@$(subst -m local,-m local.bench.daily.command,$(LOCAL)) $(if $(SIZES),--sizes $$SIZES) $(if $(AIRFLOW),--airflow) $(if $(SPARK),--spark) $(if $(FOLDER),--folder "$$FOLDER")
+bench: ready  ## what a day costs, to docs/benchmarks.md: [SIZES="5000 20000"] [DAYS=730] [AIRFLOW=1] [SPARK=1] [PAGE=benchmarks] [FOLDER=<kept, to go on>]
+	@$(subst -m local,-m local.bench.daily.command,$(LOCAL)) $(if $(SIZES),--sizes $$SIZES) $(if $(AIRFLOW),--airflow) $(if $(DAYS),--days $$DAYS) $(if $(SPARK),--spark) $(if $(PAGE),--name "$$PAGE") $(if $(FOLDER),--folder "$$FOLDER")
 
 test: dev-ready  ## all tests but the long ones
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

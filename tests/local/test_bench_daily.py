@@ -104,6 +104,26 @@ def test_a_target_that_was_missed_is_told_so():
     assert "| Airflow's own share below 25 % |  | not measured |" in lines
 
 
+def test_ten_million_are_told_of_from_the_run_that_measured_them(tmp_path):
+    small, ten = measured(**{"100": of_size(100, 1.0)}), measured(**{"10000000": of_size(10_000_000, 140.0)})
+    lines = list(page.text(small))
+    assert "| 10 million customers in 40 minutes |  | not measured |" in lines
+    page.write(page.merged(ten, tmp_path, "benchmarks-ten"), tmp_path, "benchmarks-ten")
+    page.write(page.merged(small, tmp_path), tmp_path)
+    alone = "37 min 36 s without Airflow, one stage after the other, 30 days of history"
+    assert f"| 10 million customers in 40 minutes | {alone} | yes |" in (tmp_path / "benchmarks-ten.md").read_text()
+    text = (tmp_path / "benchmarks.md").read_text()
+    linked = " ([benchmarks-ten.md](benchmarks-ten.md))"
+    assert f"| 10 million customers in 40 minutes | {alone}{linked} | yes |" in text
+    most = f"100 MiB (validate_strategies), 30 days of history{linked}"
+    assert f"| 10 million customers in 6 GiB | {most} | yes |" in text
+    assert '`make bench SIZES="10000000" DAYS=30 PAGE=benchmarks-ten`' in (tmp_path / "benchmarks-ten.md").read_text()
+    before = {each.name: each.read_text() for each in tmp_path.glob("*.*")}
+    assert len(before) == 4
+    page.main(tmp_path)
+    assert {each.name: each.read_text() for each in tmp_path.glob("*.*")} == before
+
+
 def test_airflows_own_share_lies_between_two_ways_of_counting():
     after = {"extract": [], "score": ["extract"], "recommend": ["extract"], "publish": ["recommend", "score"]}
     work_of = {"extract": 10.0, "score": 20.0, "recommend": 30.0, "publish": 5.0}

@@ -222,7 +222,7 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5_000, 20_000], help="customers, the smallest first")
-    parser.add_argument("--days", type=int, default=730, help="of history")
+    parser.add_argument("--days", type=int, default=page.USUAL_DAYS, help="of history")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part not in ON_REQUEST])
     parser.add_argument("--airflow", action="store_true", help="the part `airflow` as well")
     parser.add_argument(
@@ -230,7 +230,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--folder", type=Path, help="the stack's, kept; 45 GB for a million customers")
     parser.add_argument("--most-mib", type=float, help="memory at which what people do instead is ended")
-    parser.add_argument("--to", type=Path, default=REPOSITORY / "docs", help="folder of benchmarks.md and .json")
+    parser.add_argument("--to", type=Path, default=REPOSITORY / "docs", help="folder of the page")
+    parser.add_argument("--name", default=page.NAME, help="of the page, its picture and its JSON")
     given = parser.parse_args(arguments)
     parts = [*given.parts, *(part for part in ON_REQUEST if getattr(given, part))]
     if "spark" in parts:
@@ -243,8 +244,8 @@ def main(arguments: list[str] | None = None) -> None:
             bench.stack.down()
         told = {name: bench.measured[name] for name in ("machine", "trained_at", "sizes") if name in bench.measured}
         told["made_at"] = f"{dt.datetime.now(dt.UTC):%F %R} UTC"
-        page.write(page.merged(told, given.to), given.to)
-    print(f"{given.to / page.NAME}.md")
+        page.write(page.merged(told, given.to, given.name), given.to, given.name)
+    print(f"{given.to / given.name}.md")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """
-docs/benchmarks.md, its picture and the JSON beside it: what `make bench` has measured, and nothing else.
+docs/benchmarks.md, its picture and the JSON beside it: what `make bench` has measured, and nothing else. A run of
+another `PAGE` has a page of its own: sizes that took too long for the same run are compared among themselves there.
 
 `python -m local.bench.daily.page` writes the page from the JSON as it is, where a change was told there by hand.
 """
@@ -19,9 +20,10 @@ from local.state import REPOSITORY
 
 NAME = "benchmarks"
 CHANGES = "changes"  # written by hand in the JSON, kept when it is written anew
-DAILY_GOAL = 1_000_000
+DAILY_GOAL, LARGEST_GOAL = 1_000_000, 10_000_000
 OTHERS_NOTE = 0.2  # cores that other programs took, from which it is said
 SCRIPT, IN_POSTGRES = "the script that people write", "the feature SQL inside Postgres"
+USUAL_DAYS = 730
 LEARNING = "learning the random forest"
 _NO_BREAK = "\0"
 
@@ -43,11 +45,11 @@ scheduling. Memory is the most at one time, as proportional set size."""
 HOW = """\
 ## How it is measured
 
-`make bench SIZES="10000 100000"` runs it again, and writes this page; `AIRFLOW=1` also runs the DAG, `SPARK=1` what
-Spark can take over. Every stage, floor and rival is a process of its own: seconds and CPU of the work without the
-imports before it, CPU of the database server's processes in the same time, and the most memory that the process has
-held, imports included (the server's is not). *Others* is how many cores all other programs used meanwhile. The
-floors:
+`make bench SIZES="10000 100000"` measures these sizes and writes benchmarks.md; `DAYS=60` takes so many days of
+history, `AIRFLOW=1` also runs the DAG, `SPARK=1` what Spark can take over, `PAGE=<name>` writes another page. Every
+stage, floor and rival is a process of its own: seconds and CPU of the work without the imports before it, CPU of the
+database server's processes in the same time, and the most memory that the process has held, imports included (the
+server's is not). *Others* is how many cores all other programs used meanwhile. The floors:
 
 - extract: bare `COPY` of the same new rows to files;
 - features: one scan by DuckDB of the files that they are made from, every value of every column;
@@ -57,10 +59,10 @@ floors:
 Measured = Mapping[str, Any]
 
 
-def merged(measured: Measured, to: Path) -> dict[str, Any]:
+def merged(measured: Measured, to: Path, name: str = NAME) -> dict[str, Any]:
     """What was measured, with the changes that were told before. Where Spark was not measured, its part of the run
     before stays, and says which machine it is of."""
-    known = to / f"{NAME}.json"
+    known = to / f"{name}.json"
     before = json.loads(known.read_text()) if known.exists() else {}
     sizes = {size: {**found} for size, found in measured["sizes"].items()}
     for size, found in before.get("sizes", {}).items():
@@ -69,28 +71,41 @@ def merged(measured: Measured, to: Path) -> dict[str, Any]:
     return {**measured, "sizes": sizes, CHANGES: before.get(CHANGES, [])}
 
 
-def write(measured: Measured, to: Path) -> None:
-    """Writes benchmarks.json, benchmarks.md and pictures/benchmarks.png."""
+def write(measured: Measured, to: Path, name: str = NAME) -> None:
+    """Writes the JSON, the page and, of two sizes or more, the picture in pictures/ of a name."""
     (to / "pictures").mkdir(parents=True, exist_ok=True)
-    (to / f"{NAME}.json").write_text(json.dumps(measured, indent=1) + "\n")
-    has_picture = len(_complete(measured)) > 1
-    if has_picture:
-        _picture(measured).savefig(to / "pictures" / f"{NAME}.png", dpi=110, metadata={"Software": None})
-    (to / f"{NAME}.md").write_text("\n".join(text(measured, has_picture=has_picture)) + "\n")
+    (to / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n")
+    picture = f"pictures/{name}.png" if len(_complete(measured)) > 1 else None
+    if picture:
+        _picture(measured).savefig(to / picture, dpi=110, metadata={"Software": None})
+    (to / f"{name}.md").write_text("\n".join(text(measured, name, picture, _largest(measured, to))) + "\n")
 
 
-def text(measured: Measured, *, has_picture: bool = True) -> Iterator[str]:
+def _largest(measured: Measured, to: Path) -> tuple[str, Any] | None:
+    """What was found at ten million customers, in this run or in that of another page, and which page tells it."""
+    if "day" in measured["sizes"].get(str(LARGEST_GOAL), {}):
+        return "", measured["sizes"][str(LARGEST_GOAL)]
+    for known in sorted(to.glob(f"{NAME}*.json")):
+        found = json.loads(known.read_text()).get("sizes", {}).get(str(LARGEST_GOAL), {})
+        if "day" in found:
+            return f"{known.stem}.md", found
+    return None
+
+
+def text(
+    measured: Measured, name: str = NAME, picture: str | None = None, largest: tuple[str, Any] | None = None
+) -> Iterator[str]:
     """The page's lines."""
     yield "# What a day costs, against its floors and against what people do instead"
     yield ""
-    yield "Made by `make bench` from [benchmarks.json](benchmarks.json); what was changed is told by hand."
+    yield f"Made by `make bench` from [{name}.json]({name}.json); what was changed is told by hand."
     yield ""
-    yield from _machine(measured)
-    yield from _targets(measured)
+    yield from _machine(measured, name)
+    yield from _targets(measured, largest)
     for size, found in _sizes(measured):
         if "day" in found:
             yield from _of_size(size, found)
-    yield from _growth(measured, has_picture=has_picture)
+    yield from _growth(measured, picture)
     yield from _instead(measured)
     yield from _through_airflow(measured)
     yield from on_spark.page(_sizes(measured))
@@ -126,15 +141,13 @@ def _seconds(measured: Measured, stage: str | None) -> list[tuple[int, float]]:
     return [(size, stages[stage]["seconds"]) for size, stages in every]
 
 
-def _machine(measured: Measured) -> Iterator[str]:
+def _machine(measured: Measured, name: str) -> Iterator[str]:
     told = measured["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in told["packages"].items())
-    sizes = " ".join(str(size) for size, _ in _sizes(measured))
     yield f"- Machine: {told['processor']}, {told['cores']} cores, {told['memory_gib']} GiB, {told['system']}"
     yield f"- Python {told['python']}, {packages}"
-    asked = f'make bench SIZES="{sizes}"' + " AIRFLOW=1" * any("airflow" in found for _, found in _sizes(measured))
-    asked += " SPARK=1" * any("spark" in found for _, found in _sizes(measured))
-    yield f"- Made: {measured['made_at']}, by `{asked}`, {_days(measured)} days of history"
+    asked = [f"`{_command(measured, days, name)}`, {days} days of history" for days in _days(measured)]
+    yield f"- Made: {measured['made_at']}, by {', and by '.join(asked)}"
     yield f"- Models: trained on the shop of {measured.get('trained_at', 0):,} customers, used for every size"
     busy = [each["others"] for _, found in _complete(measured) for each in found["day"]["stages"].values()]
     if busy and max(busy) > OTHERS_NOTE:
@@ -145,29 +158,55 @@ def _machine(measured: Measured) -> Iterator[str]:
     yield ""
 
 
-def _days(measured: Measured) -> int:
-    return next((found["shop"]["days"] for _, found in _sizes(measured) if "shop" in found), 0)
+def _command(measured: Measured, days: int, name: str) -> str:
+    """What the sizes with so many days of history were measured by."""
+    every = [(size, found) for size, found in _sizes(measured) if found.get("shop", {}).get("days") == days]
+    command = f'make bench SIZES="{" ".join(str(size) for size, _ in every)}"'
+    command += f" DAYS={days}" * (days != USUAL_DAYS) + f" PAGE={name}" * (name != NAME)
+    for part in ("airflow", "spark"):
+        command += f" {part.upper()}=1" * any(part in found for _, found in every)
+    return command
 
 
-def _targets(measured: Measured) -> Iterator[str]:
-    """What was to be reached at a million customers, and whether it was."""
+def _days(measured: Measured) -> list[int]:
+    """Of history, from the smallest size on, each number once."""
+    return list(dict.fromkeys(found["shop"]["days"] for _, found in _sizes(measured) if "shop" in found))
+
+
+def _targets(measured: Measured, largest: tuple[str, Any] | None) -> Iterator[str]:
+    """What was to be reached at a million customers and at ten, and whether it was."""
     yield "## What was to be reached"
     yield ""
     found = measured["sizes"].get(str(DAILY_GOAL))
-    if not found or "day" not in found:
-        yield f"The targets are for {DAILY_GOAL:,} customers, a size that was not run."
-        yield ""
-        return
-    yield f"At {DAILY_GOAL:,} customers, on 2 cores:"
+    if found and "day" in found:
+        yield f"At {DAILY_GOAL:,} customers, on 2 cores:"
+    else:
+        yield f"The targets are for {DAILY_GOAL:,} customers, a size that was not run, and for {LARGEST_GOAL:,}."
     yield ""
     yield "| target | measured | reached |"
     yield "|---|---|---|"
-    for target, told, is_reached in targets(found):
-        unknown = "cannot be told" if told else "not measured"
-        answer = unknown if is_reached is None else "yes" if is_reached else "**no**"
-        yield f"| {target} | {told} | {answer} |"
-    yield "| 10 million customers in 40 minutes, 6 GiB | | not measured |"
+    told = [*(targets(found) if found and "day" in found else ()), *_largest_targets(largest)]
+    for target, answer, is_reached in told:
+        unknown = "cannot be told" if answer else "not measured"
+        yield f"| {target} | {answer} | {unknown if is_reached is None else 'yes' if is_reached else '**no**'} |"
     yield ""
+
+
+def _largest_targets(largest: tuple[str, Any] | None) -> Iterator[tuple[str, str, bool | None]]:
+    """As `targets`, of ten million customers: the time of its stages one after the other, unless Airflow ran them."""
+    times, memory = "10 million customers in 40 minutes", "10 million customers in 6 GiB"
+    if largest is None:
+        yield times, "", None
+        yield memory, "", None
+        return
+    page, found = largest
+    where = f", {found['shop']['days']} days of history" + (f" ([{page}]({page}))" if page else "")
+    stages, run = found["day"]["stages"], found.get("airflow")
+    seconds = run["seconds"] if run else sum(_work(found).values())
+    how = "through Airflow" if run else "without Airflow, one stage after the other"
+    yield times, f"{_clock(seconds)} {how}{where}", seconds <= 2400
+    most, stage = max((each["peak_mib"], name) for name, each in stages.items())
+    yield memory, f"{most:,.0f} MiB ({stage}){where}", max(most, run["peak_mib"] if run else 0) <= 6144
 
 
 def targets(found: Measured) -> Iterator[tuple[str, str, bool | None]]:
@@ -226,8 +265,8 @@ def _of_size(size: int, found: Measured) -> Iterator[str]:
     yield f"## A day at {size:,} customers"
     yield ""
     yield (
-        f"{rows['orders']:,} orders, {rows['order_items']:,} items, {rows['events']:,} events. "
-        f"The day after the first; measured {found['day']['at']} UTC."
+        f"{rows['orders']:,} orders, {rows['order_items']:,} items, {rows['events']:,} events, "
+        f"{found['shop']['days']} days of history. The day after the first; measured {found['day']['at']} UTC."
     )
     yield ""
     yield "| stage | seconds | CPU | of PostgreSQL | peak MiB | rows | rows/s | floor, s | of the floor | others |"
@@ -254,17 +293,20 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _growth(measured: Measured, *, has_picture: bool) -> Iterator[str]:
+def _growth(measured: Measured, picture: str | None) -> Iterator[str]:
     every = slope(measured, None)
     if every is None:
         return
     sizes = [size for size, _ in _complete(measured)]
     yield "## Cost against size"
     yield ""
-    if has_picture:
-        yield f"![cost against size](pictures/{NAME}.png)"
+    if picture:
+        yield f"![cost against size]({picture})"
         yield ""
     yield "Seconds by number of customers, and the slope of log seconds against log customers, 1 being linear:"
+    if len(_days(measured)) > 1:
+        yield ""
+        yield "Not all have as many days of history: compare those that have."
     yield ""
     columns = ["stage", *(f"{size:,}" for size in sizes), "slope"]
     if len(sizes) > 2:
@@ -458,7 +500,8 @@ def _line(axes, points: Sequence[tuple[int, float]], label: str, **style: Any) -
 
 
 def main(to: Path = REPOSITORY / "docs") -> None:
-    write(json.loads((to / f"{NAME}.json").read_text()), to)
+    for known in sorted(to.glob(f"{NAME}*.json")):
+        write(json.loads(known.read_text()), to, known.stem)
 
 
 if __name__ == "__main__":
