@@ -7,6 +7,7 @@ import time
 
 import pytest
 import requests
+from cryptography.fernet import Fernet
 
 from local import compose_checks
 from local.errors import StackError
@@ -127,3 +128,28 @@ def test_who_guesses_passwords_is_held_up(airflow):
             compose_checks.log_in(airflow, ADMIN["username"], guess)
         refusals.append("HTTP 429" in str(refused.value))
     assert True in refusals
+
+
+def test_the_fernet_key_is_rotated_as_the_runbook_says(airflow, postgres_server, tmp_path):
+    """docs/runbooks/rotate-keys.md: `new,old`, rotate, `new`. Then the old one opens nothing any more."""
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    where = settings(postgres_server.url("airflow"), airflow, tmp_path)
+
+    def types(keys, *words):
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *words],
+            env=where | {"AIRFLOW__CORE__FERNET_KEY": keys}, cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+
+    read = ("connections", "get", "crm", "--output", "json")
+    added = types(old, "connections", "add", "crm", "--conn-uri", "postgresql://reader:the-password@db/crm")
+    assert added.returncode == 0, added.stderr
+    assert "the-password" in types(old, *read).stdout
+    rotated = types(f"{new},{old}", "rotate-fernet-key")
+    assert rotated.returncode == 0, rotated.stderr
+    assert "the-password" in types(new, *read).stdout
+    assert "the-password" not in types(old, *read).stdout
+    with warehouse.connect(postgres_server.url("airflow")) as connection:
+        [(kept, is_encrypted)] = warehouse.fetch(connection, "select password, is_encrypted from connection")
+    assert is_encrypted
+    assert Fernet(new).decrypt(kept.encode()) == b"the-password"
