@@ -1,19 +1,19 @@
 """
 Reasons in words: the three things that weighed most in a score, as an agent on the phone can say them.
 
-`include/config/reasons.yaml` sorts the features into kinds (recency, spend, complaints, ...) and has their texts; what
-it does not name is told as the dictionary has it, by family. What the features of a kind contribute counts together,
-since they say one thing twice (`spend_total`, `spend_365d`); the three kinds that weigh most are told, the heaviest
-first, each by the feature that weighs most in its direction. What there is nothing of is one thing, however many
-features say so: without an order the one reason is `no order yet`. A feature about the person, `WITHHELD`, is never
-told.
+`include/config/reasons.yaml` sorts the features into kinds (recency, spend, complaints, ...) and has their texts,
+`reasons.zh.yaml` the same in Chinese; what it does not name is told as the dictionary has it, by family. What the
+features of a kind contribute counts together, since they say one thing twice (`spend_total`, `spend_365d`); the three
+kinds that weigh most are told, the heaviest first, each by the feature that weighs most in its direction. What there is
+nothing of is one thing, however many features say so: without an order the one reason is `no order yet`. A feature
+about the person, `WITHHELD`, is never told.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,14 +23,34 @@ from segmentation import families, plain_yaml, preparation, tables
 from segmentation.explain import Contributions
 
 MOST = 3
-CONFIG = Path(__file__).resolve().parents[1] / "config" / "reasons.yaml"
+Language = Literal["en", "zh"]
+_CONFIG = Path(__file__).resolve().parents[1] / "config"
+CONFIG: Mapping[Language, Path] = {"en": _CONFIG / "reasons.yaml", "zh": _CONFIG / "reasons.zh.yaml"}
 # What nobody wants to hear as a reason: who they are, and where they live
 WITHHELD = ("age_years", "gender", "income_band", "city", "country")
-_EFFECTS = {
-    tables.CHURN.model: ("raises the risk to leave", "lowers the risk to leave"),
-    tables.NEWCOMER.model: ("raises the chance of an order soon", "lowers the chance of an order soon"),
-    tables.PURCHASE.model: ("raises the chance of an order soon", "lowers the chance of an order soon"),
+_SOON = ("raises the chance of an order soon", "lowers the chance of an order soon")
+_SOON_ZH = ("近期下单概率升高", "近期下单概率降低")
+_EFFECTS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
+    "en": {
+        tables.CHURN.model: ("raises the risk to leave", "lowers the risk to leave"),
+        tables.NEWCOMER.model: _SOON,
+        tables.PURCHASE.model: _SOON,
+    },
+    "zh": {
+        tables.CHURN.model: ("流失风险升高", "流失风险降低"),
+        tables.NEWCOMER.model: _SOON_ZH,
+        tables.PURCHASE.model: _SOON_ZH,
+    },
 }
+_AS_TOLD: Mapping[Language, str] = {"en": "{} ({})", "zh": "{}（{}）"}
+# Counted in Chinese: the measure word, and what is counted
+_COUNTED_ZH = {
+    "ads": "个广告", "articles": "篇文章", "brands": "个品牌", "categories": "个品类", "channels": "个渠道",
+    "complaints": "次投诉", "contacts": "次营销触达", "days": "天", "different products": "种不同商品",
+    "hours": "小时", "lines": "种商品", "orders": "个订单", "pieces": "件", "products": "种商品", "searches": "次搜索",
+    "seconds": "秒", "sessions": "次访问", "steps": "步操作", "tickets": "个客服工单", "times": "次",
+    "videos": "个视频", "views": "次浏览", "years": "岁",
+}  # fmt: skip
 _SINGULAR = {"categories": "category", "searches": "search"}
 _NAMED = {"sessions": "visits", "tickets": "support tickets", "contacts": "campaign contacts", "lines": "products"}
 _DIRECTIONS = ("falling", "steady", "rising")
@@ -57,6 +77,7 @@ class Phrase:
     :param missing: where there is no value.
     :param none: where it is 0; None: like any other.
     :param directions: of a trend: falling, steady, rising; else empty.
+    :param language: of the texts, and so of the unit.
     """
 
     kind: str
@@ -66,26 +87,28 @@ class Phrase:
     missing: str
     none: str | None = None
     directions: tuple[str, ...] = ()
+    language: Language = "en"
 
     def of(self, value: float | str) -> str:
         """The text for one value, which may be NaN or `preparation.UNKNOWN`."""
         if value == preparation.UNKNOWN or value != value:
             return self.missing
         text = self.directions[int(np.sign(value)) + 1] if self.directions else self.text
-        return self.none if self.none and value == 0 else text.replace("{}", in_unit(value, self.unit))
+        return self.none if self.none and value == 0 else text.replace("{}", in_unit(value, self.unit, self.language))
 
 
-def tell(found: Contributions, inputs: pd.DataFrame, model: str) -> pa.Array:
+def tell(found: Contributions, inputs: pd.DataFrame, model: str, language: Language = "en") -> pa.Array:
     """The reasons of each row, a list of three texts; fewer where fewer kinds of features have to do with the score.
 
     :param found: shape (n, features), of the score that decides.
     :param inputs: the features' values, as `preparation.inputs` makes them.
     :param model: the registered name of the model, which says what a contribution raises.
+    :param language: of the texts.
     """
     names = [name for name in found.columns if name not in WITHHELD]
     columns = [inputs[name].to_numpy() if inputs[name].dtype.kind == "f" else inputs[name].array for name in names]
     values = found.values.T[[found.columns.index(name) for name in names]]
-    book = phrasebook()
+    book = phrasebook(language)
     lacks = _lacks(names, inputs)
     parts = [(np.where(lacks, 0, values), _kinds([book[name].kind for name in names], names))]
     parts.append((np.where(lacks, values, 0), _kinds([f"no {book[name].source}" for name in names])))
@@ -104,7 +127,10 @@ def tell(found: Contributions, inputs: pd.DataFrame, model: str) -> pa.Array:
             for place in np.flatnonzero(np.bincount(heaviest, minlength=len(names))):
                 mine = heaviest == place
                 column = columns[place].take(rows[mine])
-                codes[rows[mine], ranks[mine]], more = _texts(column, rises[mine], names[place], model, len(texts))
+                effects = _EFFECTS[language][model]
+                codes[rows[mine], ranks[mine]], more = _texts(
+                    column, rises[mine], book[names[place]], effects, len(texts)
+                )
                 texts += more
         first += max(kinds, default=-1) + 1
     told = codes >= 0
@@ -121,19 +147,22 @@ def agreement(one: Contributions, other: Contributions) -> float:
     return float((_foremost(one) == _foremost(other)).all(axis=1).mean())
 
 
-def in_unit(value: float | str, unit: str) -> str:
+def in_unit(value: float | str, unit: str, language: Language = "en") -> str:
     """A value as people read it.
 
     >>> in_unit(120.0, "days"), in_unit(1, "orders"), in_unit(0, "orders"), in_unit(1234.5, "currency")
     ('120 days', '1 order', 'no orders', '1,234')
     >>> in_unit(0.345, "share"), in_unit(1.44, "ratio"), in_unit(3.26, "1 to 5"), in_unit("search_ad", "name")
     ('34 %', '1.4', '3.3 of 5', 'search ad')
+    >>> in_unit(120.0, "days", "zh"), in_unit(0, "orders", "zh"), in_unit(0.345, "share", "zh")
+    ('120 天', '0 个订单', '34%')
     """
+    is_chinese = language == "zh"
     match unit:
         case "name":
             return str(value).replace("_", " ")
         case "share" | "probability":
-            return f"{100 * value:.0f} %"
+            return f"{100 * value:.0f}%" if is_chinese else f"{100 * value:.0f} %"
         case "currency":
             return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2f}".removesuffix(".00")
         case "ratio":
@@ -141,9 +170,12 @@ def in_unit(value: float | str, unit: str) -> str:
         case "nats":
             return f"{np.exp(value):.1f}".removesuffix(".0")
         case "1 to 5":
-            return f"{value:.1f} of 5".replace(".0 ", " ")
+            told = f"{value:.1f}".removesuffix(".0")
+            return f"{told} 分（满分 5 分）" if is_chinese else f"{told} of 5"
     digits = ",.0f" if abs(value) >= 10 or value == int(value) else ".1f" if abs(value) >= 1 else ".2g"
     number = f"{value:{digits}}"
+    if is_chinese:
+        return f"{number} {_COUNTED_ZH.get(unit, unit)}"
     counts = _NAMED.get(unit, unit)
     if number == "0" and unit not in ("days", "hours", "seconds", "years"):
         return f"no {counts}"
@@ -151,14 +183,17 @@ def in_unit(value: float | str, unit: str) -> str:
 
 
 @cache
-def phrasebook() -> Mapping[str, Phrase]:
+def phrasebook(language: Language = "en") -> Mapping[str, Phrase]:
     """How each feature of the dictionary is told."""
     texts = {
-        column: (kind, told) for kind, told_of in plain_yaml.load(CONFIG).items() for column, told in told_of.items()
+        column: (kind, told)
+        for kind, told_of in plain_yaml.load(CONFIG[language]).items()
+        for column, told in told_of.items()
     }
     return {
-        column.name: _phrase(
-            column, _SOURCES.get(family.name, family.name), *texts.get(column.name, (family.name, None))
+        column.name: replace(
+            _phrase(column, _SOURCES.get(family.name, family.name), *texts.get(column.name, (family.name, None))),
+            language=language,
         )
         for family in families.every()
         for column in family.columns
@@ -171,7 +206,7 @@ def _phrase(column: families.Column, source: str, kind: str, told: list | dict[s
     elif isinstance(told, list):
         told = dict(zip(("text", "missing"), told, strict=False))
     directions = tuple(told[each] for each in _DIRECTIONS) if "rising" in told else ()
-    missing = told.get("missing") or f"{_plain(column)}: not known"
+    missing = told.get("missing") or told.get("none") or f"{_plain(column)}: not known"
     unit, text = told.get("unit", column.unit), told.get("text", "")
     return Phrase(kind, source, unit, text, missing, told.get("none"), directions)
 
@@ -263,15 +298,18 @@ def _summed(values: np.ndarray, kinds: list[int]) -> np.ndarray:
     return found
 
 
-def _texts(values: Any, rises: np.ndarray, name: str, model: str, first: int) -> tuple[np.ndarray, list[str]]:
+def _texts(
+    values: Any, rises: np.ndarray, phrase: Phrase, effects: tuple[str, str], first: int
+) -> tuple[np.ndarray, list[str]]:
     """(the number of each row's text, the texts): every distinct one is made once.
 
     :param values: an array of numbers or of texts, shape (n,).
+    :param effects: what raises the score does, and what lowers it.
     :param first: the number that the texts begin at.
     """
-    phrase, effects = phrasebook()[name], _EFFECTS[model]
     if values.dtype.kind == "f":
         values = np.where(np.abs(values) >= 10, np.rint(values), np.round(values, 2))
     codes, distinct = pd.factorize(values, use_na_sentinel=False)
-    both = [f"{text} ({effect})" for text in map(phrase.of, distinct) for effect in effects]
+    whole = _AS_TOLD[phrase.language]
+    both = [whole.format(text, effect) for text in map(phrase.of, distinct) for effect in effects]
     return first + 2 * codes + np.where(rises, 0, 1), both

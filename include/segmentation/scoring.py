@@ -159,7 +159,10 @@ def score_batch(
         name = tables.TARGETS[model].who
         scores[model], encoded = _predicted(model, champions, inputs_of[name], who[name])
         if model in decide:
-            told.append(_reasons(model, champions, inputs_of[name], encoded, who[name], decide[model]))
+            mine, wanted = who[name], decide[model]
+            told.append(
+                _reasons(model, champions, inputs_of[name], encoded, mine, wanted, config.reasons_language)
+            )
     columns: dict[str, Any] = {
         "customer_id": features["customer_id"],
         "as_of_date": pa.repeat(pa.scalar(day), rows),
@@ -281,6 +284,7 @@ def _reasons(
     encoded: Encoded,
     mine: np.ndarray,
     rows: np.ndarray,
+    language: reasons.Language,
 ) -> tuple[np.ndarray, pa.Array | None]:
     """(places of the rows in the batch, the reasons of each); None where it is not known what the features add to the
     model.
@@ -296,7 +300,7 @@ def _reasons(
         encoded = [matrix if matrix is None else matrix.T.take(places, axis=1).T for matrix in encoded]
     try:
         found = explain.contributions(estimator, own, encoded)
-        return np.flatnonzero(rows), reasons.tell(found, own, model)
+        return np.flatnonzero(rows), reasons.tell(found, own, model, language)
     except explain.NotExplainedError as error:
         log.warning("no reasons for the scores of %s: %s", model, error)
         return np.flatnonzero(rows), None

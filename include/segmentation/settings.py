@@ -265,6 +265,7 @@ class Score(_Group):
     medium_value_share: float = Field(0.30, gt=0, lt=1, description="the share after that")
     high_churn_probability: float = Field(0.70, gt=0, lt=1)
     medium_churn_probability: float = Field(0.40, gt=0, lt=1)
+    reasons_language: Literal["en", "zh"] = Field("en", description="of the reasons beside a customer's scores")
     least_content_share: float = Field(0.25, gt=0, le=1, description="of looks, from which content is preferred")
     batch_rows: int = Field(25_000, ge=1, description="customers in a batch")
     threads: int = Field(2, ge=1, description="batches that are scored at the same time")

@@ -1,6 +1,7 @@
 """Reasons in words: the heaviest kinds first, one reason a kind, what is missing told once, nothing personal."""
 
 import doctest
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,15 @@ import yaml
 from segmentation import families, reasons, tables
 from segmentation.explain import Contributions
 
+LANGUAGES = ("en", "zh")
 CHURN, NEWCOMER = tables.CHURN.model, tables.NEWCOMER.model
 
 
-def told(row: dict[str, tuple[float | str, float]], model=CHURN) -> list[str]:
+def told(row: dict[str, tuple[float | str, float]], model=CHURN, language="en") -> list[str]:
     """The reasons of one customer: feature -> (value, what it adds)."""
     found = Contributions(tuple(row), 0.0, np.array([[added for _, added in row.values()]]))
     inputs = pd.DataFrame({name: [value] for name, (value, _) in row.items()})
-    return reasons.tell(found, inputs, model).to_pylist()[0]
+    return reasons.tell(found, inputs, model, language).to_pylist()[0]
 
 
 def test_the_heaviest_come_first_with_value_and_effect():
@@ -33,6 +35,21 @@ def test_the_heaviest_come_first_with_value_and_effect():
         "last order 120 days ago (raises the risk to leave)",
         "1 complaint in the last 12 months (raises the risk to leave)",
     ]
+
+
+def test_they_are_told_in_chinese_where_a_shop_wants_it():
+    row = {
+        "last_order_age_days": (120.0, 0.7),
+        "spend_365d": (1234.4, -0.9),
+        "orders_90d": (0.0, 0.4),
+        "coupon_share": (0.345, 0.1),
+    }
+    assert told(row, language="zh") == [
+        "近 12 个月消费 1,234（流失风险降低）",
+        "最近一次下单在 120 天前（流失风险升高）",
+        "近 90 天有 0 个订单（流失风险升高）",
+    ]
+    assert told({"last_order_age_days": (np.nan, -0.1)}, NEWCOMER, "zh") == ["尚未下单（近期下单概率降低）"]
 
 
 def test_features_of_one_kind_count_together_and_fill_one_place():
@@ -127,22 +144,38 @@ def test_rows_do_not_mix():
     ]
 
 
-def test_every_feature_has_words_and_none_is_spelt_wrong():
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_feature_has_words_and_none_is_spelt_wrong(language):
     features = {column.name for family in families.every() for column in family.columns}
-    named = [name for kind in yaml.safe_load(reasons.CONFIG.read_text()).values() for name in kind]
+    kinds = yaml.safe_load(reasons.CONFIG[language].read_text())
+    named = [name for kind in kinds.values() for name in kind]
     assert len(named) == len(set(named))
     assert set(named) == features - set(reasons.WITHHELD)
 
 
+def test_a_reason_is_of_the_same_kind_and_unit_in_each_language():
+    english, chinese = (reasons.phrasebook(language) for language in LANGUAGES)
+    for name, phrase in english.items():
+        other = chinese[name]
+        assert (other.kind, other.source, other.unit) == (phrase.kind, phrase.source, phrase.unit), name
+        assert (other.none is None, bool(other.directions)) == (phrase.none is None, bool(phrase.directions)), name
+        assert [("{}" in text) for text in (other.text, *other.directions)] == [
+            ("{}" in text) for text in (phrase.text, *phrase.directions)
+        ], name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     "name", [c.name for f in families.every() for c in f.columns if c.name not in reasons.WITHHELD]
 )
-def test_a_phrase_reads_for_any_value(name):
-    phrase = reasons.phrasebook()[name]
+def test_a_phrase_reads_for_any_value(name, language):
+    phrase = reasons.phrasebook(language)[name]
     values = ["search_ad", "unknown"] if phrase.unit == "name" else [0.0, 1.0, 2.5, 400.0, np.nan]
     for value in values:
         text = phrase.of(value)
         assert text
+        if language == "zh":
+            assert not re.search("[a-z]", text.replace("search ad", "").replace("App", "")), text
         assert "{}" not in text
         assert "nan" not in text
         assert not text.endswith(".")

@@ -185,6 +185,22 @@ def test_everyone_has_reasons_that_differ_among_customers_and_from_each_other(tr
     assert all("the risk to leave" in each for told in old for each in told)
 
 
+def test_reasons_are_in_the_language_that_is_set(trained_shop):
+    registry = Registry(trained_shop.registry, trained_shop.marketing)
+    loaded = scoring.load_champions(registry, DAY, trained_shop.lake, NOW)
+    rows = lake.read(trained_shop.lake, tables.CUSTOMER_FEATURES, DAY).to_pandas()
+    limits = scoring.ValueLimits(100.0, 10.0)
+    english, chinese = (
+        scoring.score_batch(rows, DAY, NOW, loaded, limits, config).to_pandas()
+        for config in (CONFIG, CONFIG.model_copy(update={"reasons_language": "zh"}))
+    )
+    assert english["reasons"].map(len).equals(chinese["reasons"].map(len))
+    effects = {each.rpartition("（")[2] for told in chinese["reasons"] for each in told}
+    assert effects == {"流失风险升高）", "流失风险降低）", "近期下单概率升高）", "近期下单概率降低）"}
+    rest = [name for name in english if name != "reasons"]
+    assert english[rest].equals(chinese[rest])
+
+
 def test_what_passes_the_gate_is_what_was_scored(trained_shop):
     scores_of(trained_shop)
     assert validate.validate_table(tables.CUSTOMER_SCORES, DAY, trained_shop)["rows"] == 600
