@@ -160,9 +160,7 @@ def score_batch(
         scores[model], encoded = _predicted(model, champions, inputs_of[name], who[name])
         if model in decide:
             mine, wanted = who[name], decide[model]
-            told.append(
-                _reasons(model, champions, inputs_of[name], encoded, mine, wanted, config.reasons_language)
-            )
+            told.append(_reasons(model, champions, inputs_of[name], encoded, mine, wanted, config.reasons_language))
     columns: dict[str, Any] = {
         "customer_id": features["customer_id"],
         "as_of_date": pa.repeat(pa.scalar(day), rows),
