@@ -13,7 +13,7 @@ from playwright import sync_api as playwright
 
 from segmentation import segments_page
 from segmentation.settings import Stores
-from tests.segmentation.test_segments_page import DAY, NOW, WEEK_AGO, put
+from tests.segmentation.test_segments_page import NOW, fill
 
 SIZES = {"desk": (1280, 900), "phone": (360, 740)}
 # WCAG 2.2, 1.4.3: at least 4.5 between text and what is behind it
@@ -39,8 +39,7 @@ def address(tmp_path_factory, new_warehouse):
     """Where the page is served; `?lang=zh` as in Airflow."""
     with new_warehouse() as dsn:
         stores = Stores(warehouse=dsn, marketing=dsn, lake=str(tmp_path_factory.mktemp("stores")), registry="unused")
-        put(stores, WEEK_AGO, [1] * 60 + [2] * 90 + [3] * 30)
-        put(stores, DAY, [1] * 60 + [2] * 78 + [3] * 42 + [1] * 15)
+        fill(stores)
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
@@ -99,6 +98,8 @@ def test_it_is_readable(browser, address, size, scheme, language):
     assert page.locator("table.cards").first.get_by_role("row").count() == 4, "three segments and a heading"
     assert page.get_by_role("heading", level=2).count() == 9
     assert page.locator("svg path.ribbon").count() == 2
+    for section in ("campaigns", "products", "quality"):
+        assert page.locator(f"section[aria-labelledby={section}] tbody tr").count() > 0, "of what it lays out"
     context.close()
 
 

@@ -55,10 +55,8 @@ def put(stores, day, segments, version="1"):
     publish.publish_segments(day, stores)
 
 
-@pytest.fixture(scope="module")
-def shop(module_stores):
+def fill(stores):
     """Published a week ago and today, with campaigns and products; 12 customers went from segment 2 to 3."""
-    stores = module_stores
     put(stores, WEEK_AGO, [1] * 60 + [2] * 90 + [3] * 30)
     put(stores, DAY - dt.timedelta(days=1), [1] * 60 + [2] * 85 + [3] * 35, version="1")
     put(stores, DAY, [1] * 60 + [2] * 78 + [3] * 42 + [1] * 15, version="2")
@@ -71,7 +69,12 @@ def shop(module_stores):
     another = replace(late, name="another")
     found = [Result(rule, TABLE, True, 9_000, value=days) for rule, days in ((late, 0.44), (another, 7.0))]
     quality.write(stores.marketing, [Verdict("raw.orders", 9_000, 12, found)], DAY, "a run")
-    return stores
+
+
+@pytest.fixture(scope="module")
+def shop(module_stores):
+    fill(module_stores)
+    return module_stores
 
 
 def page(stores, language="en", **other):
