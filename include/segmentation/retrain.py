@@ -80,7 +80,7 @@ def _disappointments(connection, day: dt.date, config: settings.Retrain) -> dict
     rows = warehouse.fetch(
         connection,
         f"select {', '.join(_Measure._fields)} from ops.performance "  # noqa: S608 - names of ours
-        "where computed_on = :day and realised is not null order by model, metric",
+        "where computed_on = :day and realised is not null order by model, metric, as_of_date, version",
         {"day": day},
     )
     measures = (_Measure(*row) for row in rows)
