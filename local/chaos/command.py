@@ -274,7 +274,7 @@ def _gone_through(
     for outcome in outcomes:
         outcome.problems += problems
     # What hit nothing was no fault, and nothing was recovered from it
-    result.outcomes += [outcome for outcome in outcomes if outcome.hit]
+    result.outcomes += [outcome for outcome in outcomes if outcome.hit or outcome.problems]
     verdict = "as without faults" if not problems else "DIFFERS"
     seen = ground.readers.findings
     ground.log(

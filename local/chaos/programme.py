@@ -170,6 +170,7 @@ class Runner:
         try:
             outcome.hit = self.ground.inject(fault, running[0] if running else None)
         except Exception as error:
+            outcome.hit = "something"
             outcome.problems.append(f"not brought back: {type(error).__name__}: {error!s:.500}")
         outcome.restored_seconds = time.monotonic() - begun
         beside = f", beside {', '.join(others)}" if others else ""

@@ -1,7 +1,7 @@
 """CRMs that read all the while: point look-ups and full scans, with a login that is a member of `crm_reader`.
 
 What they may see: of every snapshot the same whole rows each time, and every customer who is in all of them. What they
-may be told: that Postgres is down, while it is. Anything else is kept as a finding.
+may be told: that Postgres is down, while it is. Anything else is kept as a finding, also while it is down.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ from marketing.customer_segments
 """
 _LOOK_UP = "select customer_id, segment_name, snapshot_id from marketing.customer_segments where customer_id = :id"
 SETTLING_SECONDS = 1.0  # a server that has just come up refuses for a moment
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error says no more than that the server is not there, or is going or coming: no answer that could be
+    wrong. By its SQLSTATE, class 57P; a connection that was not made or was lost has none."""
+    code = getattr(error, "pgcode", None)
+    return isinstance(error, warehouse.DOWN) and (code is None or code.startswith("57P"))
 
 
 @dataclass
@@ -109,7 +116,7 @@ class Readers:
                     while not self._stop.is_set():
                         work(connection, draw)
             except Exception as error:  # whatever it is, it is what a CRM would have got
-                if self._was_down(opened):
+                if self._was_down(opened) and is_refusal(error):
                     self.counts.refused += 1
                 else:
                     self._find(f"{type(error).__name__}: {error!s:.300}".replace("\n", " "))

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from local.chaos import command, faults, report, told
+from local.chaos import command, faults, programme, report, told
 from local.chaos.command import _plan
 from local.chaos.faults import Fault, Ground, Outcome
 from local.chaos.readers import Readers
@@ -214,6 +214,19 @@ def test_readers_notice_an_error_while_nothing_was_down(published, readers):
     assert re.search("terminating connection|closed the connection", readers.findings[0])
 
 
+def test_readers_excuse_no_wrong_answer_by_an_outage(published, readers):
+    stores, _ = published
+    with readers.outage():
+        with warehouse.connect(stores.marketing) as connection:
+            warehouse.execute(connection, "alter view marketing.customer_segments rename to away")
+        try:
+            wait_for(lambda: readers.findings)
+        finally:
+            with warehouse.connect(stores.marketing) as connection:
+                warehouse.execute(connection, "alter view marketing.away rename to customer_segments")
+    assert "customer_segments" in readers.findings[0]
+
+
 def test_readers_notice_a_mix_of_snapshots():
     seen = Readers(None)
     seen.saw(300, 2, 1, 1, 17)
@@ -276,7 +289,6 @@ def test_a_task_is_killed_and_nobody_elses_process(ground, tmp_path):
         psutil.Process(other.pid).kill()
 
 
-@pytest.mark.skipif(faults.can_mount() is not None, reason=f"no small disk: {faults.can_mount()}")
 def test_what_ends_by_itself_later_on_is_brought_back(ground, tmp_path, monkeypatch):
     begun = []
     monkeypatch.setattr(Stack, "up", lambda self, say: begun.append(self))
@@ -290,6 +302,7 @@ def test_what_ends_by_itself_later_on_is_brought_back(ground, tmp_path, monkeypa
     assert begun == [ground.stack]
 
 
+@pytest.mark.skipif(faults.can_mount() is not None, reason=f"no small disk: {faults.can_mount()}")
 def test_a_full_disk_takes_no_byte_more(ground, tmp_path, monkeypatch):
     monkeypatch.setattr(faults, "DISK_BYTES", 4 * 1024**2)
     with faults.small_disk(ground.stack.folders.home):
@@ -360,6 +373,39 @@ def test_a_baseline_beside_which_persons_were_erased_is_refused(tmp_path, monkey
     (tmp_path / "backups" / "erased" / "somebody.json").write_text("{}")
     with pytest.raises(StackError, match="persons who would be erased again"):
         command.chaos(command.Asked(1, baseline=tmp_path / "backups" / "20260101T000000Z"))
+
+
+class NotBroughtBack:
+    """A ground on which what was hit stays down."""
+
+    log = staticmethod(lambda line: None)
+
+    def inject(self, fault, pid):
+        raise StackError("postgres does not come up")
+
+
+def test_a_fault_that_could_not_be_mended_stays_in_the_record():
+    fault = Fault("postgres", "score", 0, 0)
+    outcome = Outcome(1, fault, DAILY, DAILY)
+    runner = programme.Runner.__new__(programme.Runner)
+    runner.ground = NotBroughtBack()
+    runner._inject(fault, outcome, None, SimpleNamespace(tasks={}))
+    assert outcome.hit
+    assert outcome.problems == ["not brought back: StackError: postgres does not come up"]
+    assert not outcome.is_recovered
+
+
+def test_what_went_wrong_is_told_even_where_nothing_was_hit():
+    class Broken:
+        def disturbed(self, step, wanted, usual, outcomes):
+            raise StackError("the run stands still")
+
+    ground = SimpleNamespace(readers=SimpleNamespace(findings=[]), log=lambda line: None)
+    result, step = command.Result(seed=1), Step(DAILY, DAYS[0])
+    reference = SimpleNamespace(usual=[{}], told=[None])
+    wanted = [Fault("task", "score", 0, 0)]
+    assert not command._gone_through(ground, Broken(), result, step, wanted, reference, 0)
+    assert [each.problems for each in result.outcomes] == [["StackError: the run stands still"]]
 
 
 def test_the_page_counts_what_was_not_recovered_from():
