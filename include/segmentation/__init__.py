@@ -57,10 +57,10 @@ What the Segments page needs: `page_sections` (what is shown), `page_pictures`, 
 What erase and the export of a person need: `personal_data` (whose a row is), `erasures` (the ledger, and that nobody
 writes meanwhile), `erase_lake`, `erase_marketing`, `registry_files`, `mentions` (in texts), `erasure_scan` (the proof).
 What the campaigns need: `campaign_effects` (the rows of one: `effects`, the statistics; `observational`, where nobody
-was held out), `campaign_results` (their table), `campaign_pages`; `campaign_customers` (who was drawn, and what they
-did). What is learnt from them: `randomised` (which results count), `strategy_uplift` (effects by customer, and what a
-policy is worth; `foresight`, `effect_regression`, `arm_regression`), `policy_value`, `policy_pictures`; of one
-campaign, in notebooks: `uplift`.
+was held out), `choice_days` (which choice one went by), `campaign_results` (their table), `campaign_pages`;
+`campaign_customers` (who was drawn, and what they did). What is learnt from them: `randomised` (which results count),
+`strategy_uplift` (effects by customer, and what a policy is worth; `foresight`, `effect_regression`, `arm_regression`),
+`policy_value`, `policy_pictures`; of one campaign, in notebooks: `uplift`.
 What is told of a run, and what is kept of how it went: `notices`, `causes`, `task_runs`.
 What is measured afterwards needs: `outcomes` (as training does), `judge`, `distributions`.
 """

@@ -5,7 +5,7 @@ One campaign's customers -> the rows of its results: each design, arm, metric an
 import datetime as dt
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,11 +25,15 @@ _SHARES = (CONVERSION, UNSUBSCRIBE)
 _MONEY = (REVENUE, MARGIN)
 _WINSORISED = 0.995  # quantile above which spend before the contact counts as that much
 _DAYS_FADED = 30  # of a last order, after which it counts for half
+_SIZES = "sizes of the arms"
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign that is evaluated; costs in the shop's currency."""
+    """A campaign that is evaluated; costs in the shop's currency.
+
+    :param holdout_share: of its customers, as the choice that it went by has it; None: it went by none.
+    """
 
     campaign_id: str
     campaign_name: str
@@ -40,6 +44,17 @@ class Campaign:
     cost_per_contact: float
     fixed_cost: float
     status: str
+    holdout_share: float | None = None
+
+    def intended_shares(self, arms: Iterable[str], config: settings.Evaluate) -> dict[str, float] | None:
+        """Of each arm, summing to 1: what the settings say, else of two arms what the strategy's file said; or None."""
+        for name in filter(None, (self.campaign_id, self.strategy_id)):
+            if name in config.intended_shares:
+                return config.intended_shares[name]
+        others = set(arms) - {CONTROL}
+        if self.holdout_share is None or len(others) != 1 or CONTROL not in arms:
+            return None
+        return {CONTROL: self.holdout_share, others.pop(): 1 - self.holdout_share}
 
 
 @dataclass(frozen=True)
@@ -119,8 +134,11 @@ def covariates(customers: pd.DataFrame) -> np.ndarray:
 def margins(customers: pd.DataFrame, config: settings.Evaluate) -> tuple[bool, pd.Series]:
     """(whether enough of the revenue has unit costs, each one's margin).
 
-    Revenue without costs earns what the rest earns.
+    Revenue without costs earns what the rest earns. Where nobody bought, nothing was earned: left out, only the
+    campaigns that went well would be learnt from.
     """
+    if not customers["revenue"].ne(0).any():
+        return True, customers["revenue"] * 0.0
     revenue, uncosted = customers["revenue"].sum(), customers["revenue_uncosted"].sum()
     if not revenue > 0 or 1 - uncosted / revenue < config.least_costed:
         return False, customers["margin"]
@@ -219,11 +237,12 @@ def _observed(
                 notes = ("nobody was held out: this can be wrong in what is not known of the customers", *broken)
                 plain = observational.effect_on_contacted(among, both[metric].to_numpy("float64")[among.kept])
                 found.append(replace(blank, plain=plain, notes=notes, is_trusted=not broken))
+                elsewhere = int(drawn.loc[drawn["arm"] == arm, "is_elsewhere"].sum())
                 checks[arm] = {
                     "comparison": {
                         "contacted": len(ours), "compared_share": round(among.compared, 4),
                         "not_contacted": int((~among.is_contacted).sum()), "effective": round(among.effective, 1),
-                        "unlike": round(among.unlike, 4), "also_elsewhere": int(drawn["is_elsewhere"].sum()),
+                        "unlike": round(among.unlike, 4), "also_elsewhere": elsewhere,
                     }
                 }  # fmt: skip
     return found, checks
@@ -256,7 +275,7 @@ def _before_after(contacted: pd.DataFrame, arm: str, smallest: int) -> Iterator[
 def draw_checks(campaign: Campaign, drawn: pd.DataFrame, config: settings.Evaluate) -> dict[str, Any]:
     """Whether the arms look as if drawn at random, as intended: each test with its p-value, and what is broken."""
     counts = {arm: int(size) for arm, size in drawn["arm"].value_counts().sort_index().items()}
-    intended = config.intended_shares.get(campaign.campaign_id, config.intended_shares.get(campaign.strategy_id or ""))
+    intended = campaign.intended_shares(counts, config)
     arms = drawn["arm"].to_numpy()
     spend = drawn["revenue_year_before"].rank(pct=True, method="min").mul(5).astype(int).to_numpy()
     tests = {
@@ -265,17 +284,23 @@ def draw_checks(campaign: Campaign, drawn: pd.DataFrame, config: settings.Evalua
     }
     if intended is not None:
         as_intended = effects.mismatch(counts, intended) if counts.keys() == intended.keys() else 0.0
-        tests = {"sizes of the arms": as_intended, **tests}
+        tests = {_SIZES: as_intended, **tests}
     draw = [
         {
             "check": name,
             "p_value": _number(p),
             "is_met": not p < config.alarm,
-            "broken": f"{name}: not as drawn at random (p = {p:.2g})" if p < config.alarm else "",
+            "broken": _broken(name, p, counts, intended) if p < config.alarm else "",
         }
         for name, p in tests.items()
     ]
     return {"customers": counts, "intended_shares": intended, "draw": draw}
+
+
+def _broken(test: str, p_value: float, counts: Mapping[str, int], intended: Mapping[str, float] | None) -> str:
+    if test == _SIZES and intended is not None and counts.keys() != intended.keys():
+        return f"{test}: the arms are {', '.join(counts)}, those intended {', '.join(sorted(intended))}"
+    return f"{test}: not as drawn at random (p = {p_value:.2g})"
 
 
 def _hidden(drawn: pd.DataFrame, treatments: Sequence[str], smallest: int) -> set[int]:

@@ -16,9 +16,12 @@ from segmentation import (
     campaign_effects,
     campaign_pages,
     campaign_results,
+    choice_days,
     engine,
+    lake,
     settings,
     sql,
+    tables,
 )
 from segmentation.campaign_effects import Campaign
 from segmentation.settings import Stores
@@ -35,7 +38,7 @@ def evaluate_campaigns(day: dt.date, stores: Stores) -> dict[str, Any]:
     with engine.session(stores.lake) as session:
         campaign_customers.look_up(session, day, stores)
         due = _due(session, day, stores)
-        campaigns = _campaigns(due, day)
+        campaigns = _campaigns(due, day, stores)
         customers = None
         if campaigns:
             customers = campaign_customers.outcomes(session, day, stores, due, config.most_compared)
@@ -56,9 +59,14 @@ def _due(session: engine.Session, day: dt.date, stores: Stores) -> pa.Table:
     return begun.filter(pa.array([name not in settled for name in begun["campaign_id"].to_pylist()], pa.bool_()))
 
 
-def _campaigns(due: pa.Table, day: dt.date) -> dict[str, Campaign]:
-    made = due.drop_columns(["contacts", "held_out"]).to_pylist()
-    return {row["campaign_id"]: Campaign(**row, status=status(row["ends_at"], day)) for row in made}
+def _campaigns(due: pa.Table, day: dt.date, stores: Stores) -> dict[str, Campaign]:
+    days, most = lake.days_of(stores.lake, tables.STRATEGIES), settings.load().policy.choice_days
+    found = {}
+    for row in due.drop_columns(["contacts", "held_out"]).to_pylist():
+        chosen_on = choice_days.choice_day(row.pop("first_contact"), days, most)
+        share = choice_days.holdout_share(row["strategy_id"], chosen_on, stores.lake)
+        found[row["campaign_id"]] = Campaign(**row, status=status(row["ends_at"], day), holdout_share=share)
+    return found
 
 
 def status(ends_at: dt.datetime, day: dt.date) -> str:

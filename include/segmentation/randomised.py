@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segmentation import campaign_customers, campaign_effects, engine, lake, preparation, settings, sql, tables
+from segmentation import (
+    campaign_customers,
+    campaign_effects,
+    choice_days,
+    engine,
+    lake,
+    preparation,
+    settings,
+    sql,
+    tables,
+)
 from segmentation.campaign_effects import CONTROL, Campaign
 from segmentation.settings import Stores
 from segmentation.strategy_columns import AUDITED
@@ -52,22 +62,11 @@ def look_up(session: engine.Session, day: dt.date, stores: Stores) -> list[Plann
             break
         first = row["first_contact"]
         values = {name: row[name] for name in row if name not in ("first_contact", "contacts", "held_out")}
-        kept.append(
-            Planned(Campaign(**values, status="closed"), choice_day(first, days, config.choice_days), row["contacts"])
-        )
+        chosen_on = choice_days.choice_day(first, days, config.choice_days)
+        share = choice_days.holdout_share(row["strategy_id"], chosen_on, stores.lake)
+        campaign = Campaign(**values, status="closed", holdout_share=share)
+        kept.append(Planned(campaign, chosen_on or first, row["contacts"]))
     return kept
-
-
-def choice_day(contact: dt.date, days: Sequence[dt.date], most: int) -> dt.date:
-    """The day whose choice a campaign went by, as the module says.
-
-    >>> choice_day(dt.date(2026, 1, 9), [dt.date(2026, 1, 1), dt.date(2026, 1, 8), dt.date(2026, 1, 10)], 7)
-    datetime.date(2026, 1, 8)
-    >>> choice_day(dt.date(2026, 1, 9), [dt.date(2026, 1, 1)], 7)
-    datetime.date(2026, 1, 9)
-    """
-    before = [day for day in days if day <= contact and (contact - day).days <= most]
-    return max(before, default=contact)
 
 
 def collect(day: dt.date, stores: Stores) -> tuple[Results | None, dict[str, str]]:

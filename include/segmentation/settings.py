@@ -404,7 +404,8 @@ class Evaluate(_Group):
 
     settle_days: int = Field(30, ge=0, description="after its end: late orders and returns may still come, then final")
     intended_shares: dict[str, dict[str, float]] = Field(
-        {}, description='of the arms, by campaign or strategy, e.g. {"coupon": {"control": 0.25, "treatment": 0.75}}'
+        {},
+        description='of the arms, by campaign or strategy; their ratio counts: {"coupon": {"control": 1, "mail": 3}}',
     )
     alarm: float = Field(0.001, gt=0, lt=0.5, description="p-value below which the draw of the arms is not trusted")
     least_costed: float = Field(0.95, gt=0, le=1, description="part of the revenue with unit costs, else no margin")
@@ -420,7 +421,10 @@ class Evaluate(_Group):
         for name, shares in intended.items():
             if len(shares) < 2 or any(not share > 0 for share in shares.values()):
                 raise ValueError(f"the intended shares of {name} must be of two arms or more, each above 0: {shares}")
-        return intended
+        return {
+            name: {arm: share / sum(shares.values()) for arm, share in shares.items()}
+            for name, shares in intended.items()
+        }
 
 
 class Page(_Group):

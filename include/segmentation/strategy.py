@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from segmentation import (
+    choice_days,
     engine,
     erasures,
     lake,
@@ -69,7 +70,8 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
         learnt, cutoffs = strategy_session.choose(session, usable, known, key, day, champion)
         audit = strategy_audit.of_choices(session, features)
         withheld = _withheld(audit)
-        told = {"withheld": withheld} if withheld else {}
+        told = choice_days.notes({each.strategy.id: each.strategy.holdout_share for each in planned})
+        told |= {"withheld": withheld} if withheld else {}
         written = session.batches(strategy_choice.rows(usable, f"{day}") if usable else _nobody(day))
         fitting = (_fitting(_told(batch, usable, learnt, cutoffs)) for batch in written)
         rows = lake.write(stores.lake, tables.STRATEGIES, day, fitting, tables.STRATEGY_COLUMNS, lambda: told)

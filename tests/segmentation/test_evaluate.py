@@ -6,7 +6,18 @@ import json
 import pyarrow as pa
 import pytest
 
-from segmentation import campaign_results, effects, evaluate, history, settings, snapshots, warehouse
+from segmentation import (
+    campaign_results,
+    choice_days,
+    effects,
+    evaluate,
+    history,
+    lake,
+    settings,
+    snapshots,
+    tables,
+    warehouse,
+)
 from tests import frames
 
 DAY = frames.DAY
@@ -178,6 +189,51 @@ def test_arms_of_other_sizes_than_intended_are_not_trusted(shop, monkeypatch):
         assert row["note"].startswith("sizes of the arms: not as drawn at random")
         assert row["checks"]["draw"][0]["p_value"] < 1e-6
     assert all(row["is_trusted"] for row in results(shop, "design = 'before_after'").values())
+
+
+def test_arms_that_were_not_intended_are_named(shop, monkeypatch):
+    intended = {"s1": {"control": 0.5, "letter": 0.5}}
+    monkeypatch.setattr(settings, "load", lambda: settings.Settings(evaluate={"intended_shares": intended}))
+    evaluate.evaluate_campaigns(DAY, shop)
+    row = results(shop)["k1", "randomised", "mail", "conversion", None]
+    assert row["note"].startswith("sizes of the arms: the arms are control, mail, sms, those intended control, letter")
+
+
+def keep_choice(stores, share: float, day: dt.date) -> None:
+    """The strategies of a day, of which s1 was to hold out so many."""
+    rows = frames.typed([{"customer_id": "c000", "as_of_date": day, "strategy_id": "s1"}], tables.STRATEGY_COLUMNS)
+    told = choice_days.notes({"s1": share, "s2": 0.9})
+    lake.write(stores.lake, tables.STRATEGIES, day, rows.to_batches(), rows.schema, lambda: told)
+
+
+@pytest.mark.parametrize(("share", "is_trusted"), [(0.5, True), (0.1, False)])
+def test_the_arms_of_a_strategy_are_held_against_the_share_that_was_to_be_held_out(stores, share, is_trusted):
+    two = [each for each in CONTACTS if each["arm"] != "sms"]
+    frames.accept(stores, DAY, **{**SHOP, "campaign_contacts": two})
+    keep_choice(stores, share, SENT.date())
+    keep_choice(stores, 0.01, SENT.date() + dt.timedelta(days=1))  # an edit after the draw
+    evaluate.evaluate_campaigns(DAY, stores)
+    row = results(stores)["k1", "randomised", "mail", "conversion", None]
+    assert row["is_trusted"] == is_trusted
+    assert row["checks"]["intended_shares"] == {"control": share, "mail": 1 - share}
+    assert row["checks"]["draw"][0]["check"] == "sizes of the arms"
+
+
+@pytest.mark.parametrize("day", [SENT.date() + dt.timedelta(days=1), SENT.date() - dt.timedelta(days=8)])
+def test_a_choice_after_the_contact_or_long_before_it_says_nothing_of_the_arms(stores, day):
+    frames.accept(stores, DAY, **{**SHOP, "campaign_contacts": [each for each in CONTACTS if each["arm"] != "sms"]})
+    keep_choice(stores, 0.1, day)
+    evaluate.evaluate_campaigns(DAY, stores)
+    row = results(stores)["k1", "randomised", "mail", "conversion", None]
+    assert row["checks"]["intended_shares"] is None
+    assert row["is_trusted"]
+
+
+def test_a_campaign_in_which_nobody_bought_lost_what_it_cost(stores):
+    frames.accept(stores, DAY, **{**SHOP, "orders": EARLIER, "order_items": []})
+    evaluate.evaluate_campaigns(DAY, stores)
+    row = results(stores)["k1", "randomised", "mail", "margin", None]
+    assert (row["treatment_mean"], row["control_mean"], row["difference"], row["roi"]) == (0, 0, 0, -1)
 
 
 def test_arms_that_were_chosen_by_spend_are_not_trusted(stores):

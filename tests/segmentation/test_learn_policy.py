@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from segmentation import (
     aggregates,
+    choice_days,
     compare,
     features,
     lake,
@@ -158,7 +159,7 @@ def test_from_campaigns_to_the_next_strategies(shop, tmp_path):
     found = fetched(shop, query)
     assert {basis for (basis,) in found} <= {"learnt", "explored"}
     # what comes of this choice will be known by its chances
-    assert randomised.choice_day(DAY, lake.days_of(shop.lake, tables.STRATEGIES), 7) == DAY
+    assert choice_days.choice_day(DAY, lake.days_of(shop.lake, tables.STRATEGIES), 7) == DAY
     # without a version to go back to there is nothing to roll back, and it says so
     with pytest.raises(Exception, match="strategy_uplift has no previous version"):
         rollback.roll_back("strategy_uplift", None, "a test", shop)
@@ -206,6 +207,25 @@ def test_a_champion_of_an_earlier_release_is_told_apart_and_replaced(shop, tmp_p
     assert (told["model"], told["assumed_because"]) == (None, because)
     assert {row["basis"] for row in rows.values()} == {"assumed"}
     assert "changed_share_strategy" not in learn_policy.learn_strategies(DAY, shop)["metrics"]
+
+
+def test_a_campaign_in_which_nobody_bought_is_learnt_from_like_any_other(stores):
+    contacts = [contact for half, name in enumerate(SENT) for contact in rows_of(name, half)[0]]
+    orders = [{"order_id": "o1", "customer_id": "c001", "ordered_at": dt.date(2026, 1, 9), "total_amount": 30}]
+    frames.write_raw(
+        stores, DAY,
+        customers=[{"customer_id": customer, "email_consent": True} for customer in IDS],
+        products=[{"product_id": "p1", "unit_cost": 4}], orders=orders, order_items=[{"order_id": "o1"}],
+        campaigns=[{"campaign_id": f"k-{name}", "strategy_id": name, "channel": "email", "cost_per_contact": 0.02,
+                    "starts_at": sent, "ends_at": dt.date(2026, 1, 25)} for name, sent in SENT.items()],
+        campaign_contacts=contacts,
+    )  # fmt: skip
+    features.build_contact_features(DAY, stores)
+    found, left_out = randomised.collect(DAY, stores)
+    assert left_out == {}
+    coupon = found.strategy == found.strategies.index("coupon")
+    assert (found.outcome[coupon] == 0).all()
+    assert coupon.sum() == 240
 
 
 def test_what_cannot_be_learnt_from_is_said_and_changes_nothing(shop):

@@ -44,3 +44,8 @@ def test_stores_do_not_show_passwords():
 def test_intended_shares_are_of_two_arms_or_more(shares):
     with pytest.raises(ValidationError, match="spring"):
         settings.Evaluate(intended_shares={"spring": shares})
+
+
+def test_only_the_ratio_of_intended_shares_counts():
+    found = settings.Evaluate(intended_shares={"spring": {"control": 1, "mail": 3}}).intended_shares
+    assert found == {"spring": {"control": 0.25, "mail": 0.75}}

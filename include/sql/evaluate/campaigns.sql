@@ -8,6 +8,7 @@ select
     k.ends_at,
     cast(k.cost_per_contact as double) as cost_per_contact,
     cast(k.fixed_cost as double) as fixed_cost,
+    cast(min(c.contacted_at) as date) as first_contact,
     count(*) as contacts,
     count(*) filter (where c.arm = 'control') as held_out
 from raw.campaigns as k

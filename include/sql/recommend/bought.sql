@@ -1,5 +1,6 @@
 -- recommend.bought: what each customer bought in :history_days, and how much that weighs: times (days with an order of
--- it) by how long ago the last was, in thousandths, halved every :half_days. The weightiest :most_own are kept.
+-- it) by how long ago the last was, in thousandths, halved every :half_days. The weightiest :most_own are kept, and all
+-- of the last :just_bought_days, which are not to be recommended.
 with
 days as (
     select
@@ -53,5 +54,5 @@ select
     weight,
     cast(place as integer) as place
 from placed
-where place <= :most_own
+where place <= :most_own or age <= :just_bought_days
 order by part
