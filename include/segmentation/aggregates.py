@@ -5,11 +5,13 @@ Each accepted batch is worked in once. A batch changes the orders, or the custom
 these the aggregate is taken from before the batch and from after it, and the difference is appended: a late row costs
 its own day, a row that came twice costs nothing. The rows of the batches up to a day's own, added up, are what the day
 knew, and those with `changed_on` before a past day are what was known then. (Deltas of views: Gupta, Mumick and
-Subrahmanian 1993, "Maintaining Views Incrementally", SIGMOD.)
+Subrahmanian 1993, "Maintaining Views Incrementally", SIGMOD.) The first batch, all that a shop has, is taken some days
+at a time, so that memory does not grow with it.
 """
 
 import datetime as dt
 import hashlib
+import itertools
 import logging
 import posixpath
 from collections.abc import Iterator
@@ -128,7 +130,8 @@ def _delta(session: engine.Session, aggregate: Aggregate, *, is_first: bool) -> 
     columns = ", ".join(map(engine.quoted, (*keys, *measures)))
     order = ", ".join(map(engine.quoted, (aggregate.day, *(key for key in keys if key != aggregate.day))))
     if is_first:
-        return session.batches(f"select {columns} from ({statement}) as now order by {order}")  # noqa: S608
+        whole = f"select {columns} from ({statement}) as now order by {order}"  # noqa: S608
+        return itertools.chain.from_iterable(map(session.batches, _of_days(session, aggregate, whole)))
     session.create(f"now.{aggregate.name}", statement)
     session.create(f"before.{aggregate.name}", statement.replace(" raw.", " old."))
     group = ", ".join(map(engine.quoted, keys))
@@ -150,6 +153,33 @@ def _delta(session: engine.Session, aggregate: Aggregate, *, is_first: bool) -> 
     )
 
 
+def _of_days(session: engine.Session, aggregate: Aggregate, statement: str) -> Iterator[str]:
+    """A statement for some consecutive days after the other, each of about `settings.history.first_rows` rows at most;
+    as it is where all are no more. Every key has the day, so no group is in two of them."""
+    relation, moment = _READ[aggregate in _EVENTS]
+    counted = session.batches(
+        f"select cast({moment} as date) as day, count(*) as row_count from {relation} group by cast({moment} as date)"  # noqa: S608
+    )
+    counts = sorted((row["day"], row["row_count"]) for row in engine.table_of(counted).to_pylist())
+    begins, in_part = [], 0
+    for day, count in counts:
+        if not begins or in_part + count > settings.load().history.first_rows:
+            begins.append(day)
+            in_part = 0
+        in_part += count
+    if len(begins) < 2:
+        yield statement
+        return
+    for begin, end in zip(begins, [*begins[1:], None], strict=True):
+        within = f"{moment} >= {engine.literal(engine.midnight(begin))}"
+        within += f" and {moment} < {engine.literal(engine.midnight(end))}" if end else ""
+        log.info("%s from %s on", aggregate.table, begin)
+        part = f"(select * from {relation} where {within}) as {relation.partition('.')[2]}"  # noqa: S608
+        yield statement.replace(f"from {relation}", f"from {part}")
+
+
+# What is read of orders and of events, and when each row happened
+_READ = (("raw.orders_timeline", "ordered_at"), ("raw.events", "occurred_at"))
 _SQL_TYPES = {pa.int64(): "bigint", tables.ORDER_DAYS.measures.field("amount").type: "decimal(18, 2)"}
 
 

@@ -66,6 +66,9 @@ class History(_Group):
 
     files_per_merge: int = Field(8, ge=2)
     merge_rows: int = Field(500_000, ge=1_000, description="rows in memory while files are merged")
+    first_rows: int = Field(
+        10_000_000, ge=1, description="orders, or events, that new aggregates are made of at a time; a day's at least"
+    )
 
 
 class Gates(_Group):

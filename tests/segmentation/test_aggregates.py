@@ -225,3 +225,30 @@ def test_files_of_the_aggregates_are_merged_too(stores):
     assert len(history.files_of(stores, "order_days")) < fan_in
     assert kept(stores, tables.ORDER_DAYS, last, DAY) == before
     assert aggregates.build_aggregates(last, stores)["order_days"] == 0
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+def test_new_aggregates_are_made_of_some_days_at_a_time_and_are_the_same(stores, monkeypatch, caplog, rows):
+    orders = [order(f"o{n}", "abc"[n % 3], 1 + n % 9, channel="web", status="cancelled" if n % 4 == 0 else "placed",
+                    total_amount=n) for n in range(40)]  # fmt: skip
+    items = [{"order_id": f"o{n}", "product_id": f"p{n % 5}", "returned_quantity": n % 2} for n in range(40)]
+    events = [
+        {"event_id": f"e{n}", "customer_id": "abc"[n % 3], "occurred_at": at(1 + n % 11, n % 24), "product_id": "p1",
+         "session_id": f"s{n % 7}", "event_type": "product_view"} for n in range(60)
+    ]  # fmt: skip
+    accept(stores, 20, customers=CUSTOMERS, orders=orders, order_items=items, events=events)
+    day = dt.date(2026, 1, 20)
+    found = {}
+    for most in (10_000_000, rows):
+        told = settings.Settings(history={"first_rows": most})
+        monkeypatch.setattr(settings, "load", lambda told=told: told)
+        monkeypatch.setattr(aggregates, "_definition", lambda aggregate, most=most: f"{aggregate.name} {most}")
+        caplog.clear()
+        caplog.set_level("INFO")
+        appended_rows = aggregates.build_aggregates(day, stores)
+        found[most] = {name: appended(stores, name) for name in tables.AGGREGATES}
+        assert {name: len(files[0]) for name, files in found[most].items()} == appended_rows
+        parts = [text for text in caplog.messages if text.startswith("agg.sessions from ")]
+        assert len(parts) == {10_000_000: 0, 1: 11, 12: 6}[most]
+    assert found[rows] == found[10_000_000]
+    assert all(files[0] for files in found[rows].values())
