@@ -76,6 +76,7 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
         fitting = (_fitting(_told(batch, usable, learnt, cutoffs)) for batch in written)
         rows = lake.write(stores.lake, tables.STRATEGIES, day, fitting, tables.STRATEGY_COLUMNS, lambda: told)
         counts = _counts(session, usable)
+        remarks += _idle(session, usable, known, counts)
     bases = _bases(day, stores)
     for line in [*(f"strategy {name} is off: {why}" for name, why in off.items()), *remarks]:
         log.info(line)
@@ -185,6 +186,23 @@ def _counts(session: engine.Session, usable: Sequence[Planned]) -> dict[str, dic
         }
         for row in found
     }
+
+
+def _idle(session: engine.Session, usable: Sequence[Planned], known: Known, counts: Collection[str]) -> list[str]:
+    """Of the strategies that nobody got, why."""
+    idle = [each for each in usable if each.strategy.id not in counts]
+    if not idle:
+        return []
+    [row] = engine.table_of(session.batches(strategy_choice.matching(idle, known))).to_pylist()
+    return [
+        f"strategy {each.strategy.id}, line {each.line}: "
+        + (
+            f"{met:,} customers meet its condition, but brakes, caps, consent or better strategies leave it none"
+            if (met := row[f"matching_{number}"])
+            else "its condition meets nobody"
+        )
+        for number, each in enumerate(idle)
+    ]
 
 
 def _nobody(day: dt.date) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -115,6 +116,65 @@ def test_what_this_shop_does_not_have_switches_a_strategy_off_and_is_said(shop, 
     assert {row["strategy_id"] for row in rows.values()} == {"coupon", None}
     path = tmp_path / "strategies.yaml"
     assert strategy.matched(DAY, shop, path) == {"coupon": 20, "videos": "this shop has no interest_group, videos_90d"}
+
+
+def test_a_strategy_that_nobody_gets_is_told_with_its_line_and_why(shop, tmp_path):
+    nobody = EVERYONE.replace("coupon", "nobody").replace("priority: 1", "priority: 2").replace("'active'", "'lapsed'")
+    beaten = EVERYONE.replace("coupon", "beaten").replace("priority: 1", "priority: 3")
+    result, _ = chosen(shop, tmp_path, EVERYONE + nobody + beaten)
+    lines = EVERYONE.count("\n")
+    assert result["remarks"] == [
+        f"strategy nobody, line {lines + 1}: its condition meets nobody",
+        f"strategy beaten, line {2 * lines + 1}: 40 customers meet its condition, but brakes, caps, consent or better "
+        "strategies leave it none",
+    ]
+
+
+def test_each_strategy_that_is_delivered_is_the_best_for_somebody(stores):
+    """4,000 customers of all sorts; whatever one strategy is, no other may be the better one for everybody."""
+    rng = np.random.default_rng(7)
+    customers = 4_000
+
+    def some(values, p=None):
+        return rng.choice(np.array(values, object), customers, p=p)
+
+    ids = [f"c{n:04d}" for n in range(customers)]
+    stage = some(["prospect", "new", "active", "lapsing", "lapsed"])
+    is_buyer = stage != "prospect"
+    is_new = (stage == "prospect") | (stage == "new")
+    scores = {
+        "customer_id": ids, "as_of_date": [DAY] * customers, "scored_at": [NOW] * customers, "lifecycle_stage": stage,
+        "model_versions": ["{}"] * customers, "reasons": [["bought lately"]] * customers,
+        "value_tier": np.where(is_buyer, some(["high", "medium", "low"]), None),
+        "churn_risk": np.where(is_buyer, some(["high", "medium", "low"]), None),
+        "new_customer_potential": np.where(is_new, some(["high", "general", "low"]), None),
+        "service_risk": some(["high", "medium", "low"], [0.1, 0.1, 0.8]),
+        "interest_group": np.where(is_buyer, some(["tea", "toys", None]), None),
+        "preferred_channel": some(["email", "push", "web", None]),
+        "purchase_probability_30d": rng.beta(1, 3, customers),
+    }  # fmt: skip
+    schema = pa.schema([tables.SEGMENT_COLUMNS.field(name) for name in scores])
+    write(stores, tables.CUSTOMER_SCORES, pa.table({name: list(column) for name, column in scores.items()}, schema))
+    shares = ("category_top_share", "coupon_share", "contact_order_rate", "contact_click_rate", "contact_open_rate",
+              "video_share", "social_order_share")  # fmt: skip
+    counts = {"videos_90d": 4, "articles_90d": 4, "open_tickets_count": 2, "last_visit_age_days": 60,
+              "last_complaint_age_days": 400, "last_ticket_age_days": 400}  # fmt: skip
+    features = {"customer_id": ids, "order_value_mean": rng.gamma(3, 20, customers), "category_top": some(["tea"]),
+                "lines_per_order_mean": 1 + rng.gamma(1, 1, customers),
+                "channel_top": some(["wechat", "web", "app"], [0.1, 0.5, 0.4])}  # fmt: skip
+    features |= {name: rng.beta(0.5, 1.5, customers) for name in shares}
+    features |= {name: rng.integers(0, most, customers) for name, most in counts.items()}
+    write(stores, tables.CUSTOMER_FEATURES, pa.table({name: list(column) for name, column in features.items()}))
+    consent = {"email_consent": True, "sms_consent": True, "push_consent": True}
+    signed_up = [dt.date(2024, 1, 1) + dt.timedelta(days=int(n)) for n in rng.integers(0, 700, customers)]
+    both = zip(ids, signed_up, strict=True)
+    frames.accept(stores, DAY, customers=[{"customer_id": one, "signed_up_at": day, **consent} for one, day in both])
+    told = strategy.choose_strategies(DAY, stores, KEY)
+    assert told["off"] == {}
+    delivered = {each.strategy.id for each in strategy_file.read()}
+    counts = {name: told["strategies"].get(name, {"customers": 0})["customers"] for name in delivered}
+    assert min(counts.values()) >= 3, counts
+    assert all("counts no stock" in each for each in told["remarks"])
 
 
 def test_without_any_strategy_that_can_be_used_nobody_gets_one(shop, tmp_path):
