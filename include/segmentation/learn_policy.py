@@ -95,7 +95,7 @@ def _numbers(learnt: Learnt) -> dict[str, float]:
     for name in _VALUES:
         value: Value = getattr(learnt, name)
         found |= {f"value_{name}": value.mean, f"value_{name}_low": value.low, f"value_{name}_high": value.high}
-    return {**found, "draws_known_share": learnt.drawn_known,
+    return {**found, "draws_known_share": learnt.drawn_known, "untried_share": learnt.untried,
             **{f"chosen_share_{name}": share for name, share in learnt.chosen.items()}}  # fmt: skip
 
 

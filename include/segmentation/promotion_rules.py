@@ -50,6 +50,8 @@ def judge(
     found += [_chance(name, metrics[name]) for name in _CHANCE if name in metrics]
     if "value_advantage" in metrics:
         found += [_worth(metrics), _advantage(metrics)]
+    if "untried_share" in metrics:
+        found.append(_support(metrics["untried_share"], limits))
     if champion is not None and "changed_share_strategy" in metrics:
         found.append(_changes("strategy", metrics["changed_share_strategy"], limits))
     if champion is not None and model in tables.TARGETS:
@@ -97,6 +99,15 @@ def _advantage(metrics: Mapping[str, float]) -> Finding:
     verdict = PASS if value >= 0 else FAIL if high < 0 else ASK
     found = f"{_of_value(metrics, 'advantage')} over everybody the best single offer"
     return Finding("advantage", found, "passes from 0, fails surely below", verdict)
+
+
+def _support(share: float, limits: Promotion) -> Finding:
+    """What nobody was drawn for has a value only by what a regression takes for granted: a human should know."""
+    found = (
+        f"{share:.1%} of the customers would get what they were sure not to be drawn for, whose value nobody has seen"
+    )
+    words = f"passes up to {limits.good_changed_share:.0%}"
+    return Finding("support", found, words, PASS if share <= limits.good_changed_share else ASK)
 
 
 def _of_value(metrics: Mapping[str, float], name: str) -> str:

@@ -8,8 +8,9 @@ effects are learnt from all of them together (`effect_regression`).
 **What a policy is worth** is told by the doubly robust off-policy value (Dudik, Langford and Li 2011, ICML): the effect
 of the strategy that the policy chooses, as foreseen by models that have not seen the customer, put right by what
 happened where the policy would have drawn the same, divided by the chance of that draw. Where that chance was kept it
-holds whatever the regression takes for granted; where it is estimated, only as far as each strategy was drawn for
-customers like those of the others. No customer is on both sides of a fold. It is told against nobody, and
+holds whatever the regression takes for granted, as long as every strategy had one: of what a customer was sure not to
+be drawn for nothing happened, and its value is the regression's alone (`Learnt.untried`). Where the chance is estimated
+it holds only as far as each strategy was drawn for customers like those of the others. No customer is on both sides of a fold. It is told against nobody, and
 against everybody the best single offer, which is chosen without the fold that it is judged on. Whoever may not get a
 strategy gets none. Intervals are 95%, and count each customer once, however many contacts there were.
 """
@@ -184,6 +185,8 @@ class Learnt:
         policy adds to that, paired.
     :param chosen: strategy -> the share of the customers whom the policy would give it, 0..1.
     :param drawn_known: the share of the results whose chance of the draw was kept; that of the others is estimated.
+    :param untried: the share of the results to whose customers the policy would give another strategy than they were as
+        good as sure to be drawn for.
     """
 
     model: StrategyUplift
@@ -196,6 +199,7 @@ class Learnt:
     advantage: Value
     chosen: Mapping[str, float]
     drawn_known: float
+    untried: float
 
 
 def learn(results: Results, seed: int = 0) -> Learnt:
@@ -229,8 +233,18 @@ def learn(results: Results, seed: int = 0) -> Learnt:
         final, effects, pseudo, results.strategies[_best_single(results, final)],
         *(clustered(each, results.customer) for each in (control, worth, of_single, worth - of_single)),
         {name: float(np.mean(policy == place)) for place, name in enumerate(results.strategies)},
-        float(np.mean(np.isfinite(results.drawn))),
+        float(np.mean(np.isfinite(results.drawn))), untried(results, policy),
     )  # fmt: skip
+
+
+def untried(results: Results, chosen: np.ndarray) -> float:
+    """The share of the results, 0..1, whose customers would get another strategy, though they were drawn for theirs by
+    a chance so near to 1 that hardly anybody like them can have been drawn for another.
+
+    :param chosen: place of a strategy, shape (n,); -1: none.
+    """
+    is_other = (chosen != NOBODY) & (chosen != results.strategy)
+    return float(np.mean(is_other & (results.drawn > 1 - _LEAST_CHANCE)))
 
 
 def is_readable(model: StrategyUplift) -> bool:

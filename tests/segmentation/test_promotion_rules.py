@@ -135,6 +135,8 @@ POLICY = {
         ({"value_advantage": -0.3, "value_advantage_high": -0.01}, "fail"),
         ({"value_policy": -0.05}, "ask"),
         ({"value_policy": -0.3, "value_policy_high": -0.01}, "fail"),
+        ({"untried_share": 0.2}, "pass"),
+        ({"untried_share": 0.3}, "ask"),
         ({"changed_share_strategy": 0.2}, "pass"),
         ({"changed_share_strategy": 0.4}, "ask"),
         ({"changed_share_strategy": 0.7}, "fail"),

@@ -1,5 +1,7 @@
 """What strategies change, learnt from made-up results whose truth is known, and what a policy is worth."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,6 +64,13 @@ def test_whoever_may_not_get_a_strategy_gets_none_of_it():
     effects = np.array([[3.0, 1.0], [3.0, 1.0], [-1.0, -2.0], [3.0, 1.0]])
     open_to = np.array([[True, True], [False, True], [True, True], [False, False]])
     assert strategy_uplift.greatest(effects, open_to).tolist() == [0, 1, NOBODY, NOBODY]
+
+
+def test_what_nobody_was_drawn_for_is_counted():
+    chosen = np.array([0, 1, 1, 1, NOBODY])
+    strategy, drawn = np.array([0, 0, 0, 0, 0]), np.array([1.0, 1.0, 0.9, np.nan, 1.0])
+    told = SimpleNamespace(strategy=strategy, drawn=drawn)
+    assert strategy_uplift.untried(told, chosen) == 0.2  # the second: sure of 0, would get 1
 
 
 def test_pseudo_outcomes_are_the_effect_on_average_however_bad_the_foresight():
