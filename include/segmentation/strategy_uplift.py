@@ -10,9 +10,10 @@ of the strategy that the policy chooses, as foreseen by models that have not see
 happened where the policy would have drawn the same, divided by the chance of that draw. Where that chance was kept it
 holds whatever the regression takes for granted, as long as every strategy had one: of what a customer was sure not to
 be drawn for nothing happened, and its value is the regression's alone (`Learnt.untried`). Where the chance is estimated
-it holds only as far as each strategy was drawn for customers like those of the others. No customer is on both sides of a fold. It is told against nobody, and
-against everybody the best single offer, which is chosen without the fold that it is judged on. Whoever may not get a
-strategy gets none. Intervals are 95%, and count each customer once, however many contacts there were.
+it holds only as far as each strategy was drawn for customers like those of the others. No customer is on both sides of
+a fold. It is told against nobody, and against everybody the best single offer, which is chosen without the fold that it
+is judged on. Whoever may not get a strategy gets none. Intervals are 95%, and count each customer once, however many
+contacts there were.
 """
 
 from collections.abc import Mapping, Sequence

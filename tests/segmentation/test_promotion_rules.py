@@ -145,7 +145,7 @@ POLICY = {
 def test_a_policy_is_judged_by_what_it_is_worth_and_what_it_changes(metrics, expected):
     findings = judged(tables.UPLIFT_MODEL, {**POLICY, **metrics})
     assert verdict(findings) == expected
-    assert {each.rule for each in findings} <= {"worth", "advantage", "changes"}
+    assert {each.rule for each in findings} <= {"worth", "advantage", "changes", "support"}
     assert "+0.2000 (-0.1000 to +0.5000)" in judged(tables.UPLIFT_MODEL, POLICY)[0].found
 
 
