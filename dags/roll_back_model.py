@@ -18,7 +18,10 @@ PARAMS = {
         "all", type="string", enum=["all", "customer_segments", *TARGETS, UPLIFT], description="what goes back"
     ),
     "version": Param(
-        None, type=["null", "string"], pattern="^[0-9]{0,9}$", description="to this version; empty: to the one before"
+        None,
+        type=["null", "string"],
+        pattern="^[0-9]{0,9}(?!\\n)$",
+        description="to this version; empty: to the one before",
     ),
 }
 

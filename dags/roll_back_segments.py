@@ -14,6 +14,8 @@ from segmentation_airflow.assets import CUSTOMER_SEGMENTS
 from segmentation_airflow.defaults import FIRST_DAY, TASK_DEFAULTS
 from segmentation_airflow.stages import stores
 
+PARAMS = {"snapshot_id": Param(type="integer", minimum=1, description="the number in marketing.snapshots")}
+
 
 @task(outlets=[CUSTOMER_SEGMENTS])
 def roll_back(snapshot_id: str) -> dict:
@@ -28,7 +30,7 @@ def roll_back(snapshot_id: str) -> dict:
     catchup=False,
     max_active_runs=1,
     default_args=TASK_DEFAULTS,
-    params={"snapshot_id": Param(type="integer", minimum=1, description="the number in marketing.snapshots")},
+    params=PARAMS,
     tags=["segmentation", "on request"],
     doc_md=__doc__,
 )

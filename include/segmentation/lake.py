@@ -26,7 +26,27 @@ from segmentation.errors import FinalError
 ROWS_PER_GROUP = 122_880
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp$")
 _PATTERN = re.compile(r"[*\[\]{}]")
-_NO_STORES = ("http", "https", "memory", "data", "zip", "tar", "libarchive", "github", "git", "jupyter", "reference")
+# What fsspec has that keeps files, at one place for all processes: a cache, an archive or a code forge is none
+_STORES = frozenset(
+    (
+        "file",
+        "s3",
+        "s3a",
+        "gs",
+        "gcs",
+        "abfs",
+        "abfss",
+        "az",
+        "adl",
+        "oss",
+        "oci",
+        "hdfs",
+        "webhdfs",
+        "sftp",
+        "ssh",
+        "smb",
+    )
+)
 
 
 class MissingDayError(FinalError):
@@ -60,7 +80,7 @@ def checked(uri: str) -> str:
         why = "it is no absolute path, so every process would have a lake of its own"
     elif scheme != "file" and not place:
         why = "it names no bucket"
-    elif scheme in _NO_STORES or scheme not in fsspec.available_protocols():
+    elif scheme not in _STORES:
         why = f"{scheme}:// is nothing that files can be kept in"
     else:
         return uri

@@ -34,7 +34,7 @@ def page(path: str) -> str:
 
     found = None
     if PAGE.fullmatch(path) and ".." not in path:
-        found = lake.read_text_in(settings.data_docs_of(os.environ["LAKE_URI"]), path)
+        found = lake.read_text_in(settings.data_docs_of(lake.checked(os.environ["LAKE_URI"])), path)
     if found is None:
         raise HTTPException(404, f"There are no Data Docs at {path}: no gate has looked at that day or table.")
     return found

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from segmentation import campaign_results, lake, personal_export, segment_export, warehouse
@@ -41,6 +41,11 @@ DAY = frames.DAY
         ("data://text/plain", "kept in"),
         ("nosuch://bucket", "kept in"),
         ("zip://a.zip", "kept in"),
+        ("local://lake", "kept in"),  # of the working directory, though fsspec knows it
+        ("filecache://lake", "kept in"),
+        ("dir://lake", "kept in"),
+        ("hf://datasets/lake", "kept in"),
+        ("gist://lake", "kept in"),
     ],
 )
 def test_an_address_that_is_no_place_for_a_lake_is_refused(uri, why):
@@ -72,6 +77,12 @@ def test_every_task_is_held_to_it(monkeypatch):
     monkeypatch.setenv("LAKE_URI", "/lake/../../etc")
     with pytest.raises(lake.LakeUriError):
         airflow_stores.stores()
+
+
+def test_so_is_the_page_of_the_data_docs(monkeypatch):
+    monkeypatch.setenv("LAKE_URI", "/lake/../../etc")
+    with pytest.raises(lake.LakeUriError, match="leads elsewhere"):
+        data_docs_pages.page("index.html")
 
 
 def test_a_lake_may_lie_at_an_awkward_address(tmp_path):
@@ -136,12 +147,16 @@ def test_nothing_else_is_not_even_by_a_link(docs, path):
     assert docs(path) == 404
 
 
-@given(TEXT)
-@settings(max_examples=200, deadline=None)
-def test_whatever_is_asked_for_no_page_leads_out(path):
-    if data_docs_pages.PAGE.fullmatch(path) and ".." not in path:
-        assert not path.startswith("/")
-        assert "\\" not in path
+# Paths of pieces that mean something to a file system, and of some that are there
+PIECES = st.sampled_from(["..", ".", "/", "//", "\\", "%2e", "~", "\0", f"{DAY}", "campaigns", "index.html", "k1.html",
+                          "secret.html", "linked.html", "lake", "data_docs", ".html"]) | TEXT  # fmt: skip
+
+
+@given(st.lists(PIECES, min_size=1, max_size=7).map("".join) | st.lists(PIECES, min_size=1, max_size=5).map("/".join))
+@example(f"{DAY}/index.html")
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_for_nothing_but_the_pages_is_handed_out(docs, path):
+    assert docs(path) in ("fine", 404)
 
 
 @given(st.lists(TEXT, min_size=2, max_size=6, unique=True))

@@ -144,6 +144,8 @@ def test_a_snapshot_is_a_number(published):
 
 @given(value=JSON)
 @example(value=["x", 1])
+@example(value="7\n")
+@example(value=True)
 @example(value="customer_segments' or name like '%")
 @settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize(
@@ -153,8 +155,9 @@ def test_a_snapshot_is_a_number(published):
         ("export_customer", "id", lambda v: isinstance(v, str) and v != ""),
         ("export_segment", "segment_id", lambda v: v == int(v) >= 0),
         ("export_segment", "format", lambda v: v in ("csv", "parquet")),
+        ("roll_back_segments", "snapshot_id", lambda v: v == int(v) >= 1),
         ("roll_back_model", "model", lambda v: v == "all" or v == "customer_segments" or v in stages.TARGETS),
-        ("roll_back_model", "version", lambda v: v is None or re.fullmatch(r"[0-9]{0,9}\n?", v) is not None),
+        ("roll_back_model", "version", lambda v: v is None or re.fullmatch("[0-9]{0,9}", v) is not None),
     ],
 )  # fmt: skip
 def test_parameters_are_of_their_kind_or_refused(dag, name, fits, value):
