@@ -3,11 +3,16 @@ features: `agg.*` and `raw.*` -> `feat.customer_daily` (for scoring) and `feat.t
 
 Both come from one function, `snapshot`, which takes `as_of` and registers only what had happened before it, in the
 state of then; training asks it for past days, scoring for its own. What a column means: docs/features.md.
+
+The tables of a snapshot take about 1.5 KB a customer. So many customers are made in parts, one range of ids after the
+other, with what is made from everyone (`Common`) found once before.
 """
 
 import datetime as dt
+import itertools
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,6 +38,8 @@ from segmentation.errors import FinalError
 from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
 
+log = logging.getLogger(__name__)
+
 EVERYONE = "g"  # above every MD5
 AS_KNOWN_THEN = (
     tables.CUSTOMERS,
@@ -43,13 +50,16 @@ AS_KNOWN_THEN = (
 )
 
 
+BEFORE_FAMILIES = (tables.CATEGORY_BUYS, tables.CATEGORY_PRICES)  # what families read besides the population
+
+
 class NoHistoryError(FinalError):
     """There are no orders, or too few days of them, to look back from."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is beside the tables of a snapshot.
+    """What is beside the tables of a snapshot, the same for each part of its customers.
 
     :param off: family -> why it is off.
     :param model: the purchase model, or why there is none.
@@ -79,8 +89,18 @@ def build_features(day: dt.date, stores: Stores) -> int:
     :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.
     """
     with engine.session(stores.lake) as session:
-        made = snapshot(session, stores, known=day, as_of=day)
-        batches = session.batches(side_by_side(), {"as_of": day}, made.finish)
+        _look_up(session, stores, known=day, as_of=day)
+        parts = _parts(session)
+        if len(parts) > 1:
+            common = _common(session, day)
+        else:
+            made = _families(session, day)
+            batches = session.batches(side_by_side(), {"as_of": day}, made.finish)
+            first = next(batches)
+            rows = lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, batches, first.schema, made.notes)
+    if len(parts) > 1:
+        made = common.made
+        batches = itertools.chain.from_iterable(_of_part(day, stores, part, common) for part in parts)
         first = next(batches)
         rows = lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, batches, first.schema, made.notes)
     target = lake.beside(stores.lake, tables.CUSTOMER_FEATURES, day, tables.DICTIONARY)
@@ -167,21 +187,119 @@ def snapshot(
     :param as_of: only what happened before its midnight, UTC, is seen.
     :param sample_below: only customers whose id's MD5 is below; see `md5_below`.
     """
+    _look_up(session, stores, known=known, as_of=as_of, sample_below=sample_below)
+    return _families(session, as_of)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A range of customer ids: from `low` on, below `high`; None: there is no such end."""
+
+    low: str | None = None
+    high: str | None = None
+
+    def of(self, statement: str) -> str:
+        """The statement of the population, of this part only."""
+        ends = [
+            f"customer_id {sign} {engine.literal(end)}" for sign, end in ((">=", self.low), ("<", self.high)) if end
+        ]
+        return f"select * from ({statement}) as everyone where {' and '.join(ends)}" if ends else statement  # noqa: S608
+
+
+EVERY_PART = Part()
+
+
+@dataclass(frozen=True)
+class Common:
+    """What is made from everyone, and goes into each part of a snapshot.
+
+    :param prices: the columns of `feat.category_prices`.
+    """
+
+    made: Snapshot
+    prices: pa.Table
+
+
+def _look_up(
+    session: engine.Session,
+    stores: Stores,
+    *,
+    known: dt.date,
+    as_of: dt.date,
+    sample_below: str = EVERYONE,
+    part: Part = EVERY_PART,
+) -> None:
+    """Registers what a snapshot is made of, and makes its population."""  # fmt: skip
     for entity in AS_KNOWN_THEN:
         session.put(entity.table, history.known_then(stores, entity.name, known, as_of))
     session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
-    parameters = {"as_of": as_of, "sample_below": sample_below}
-    session.create(tables.POPULATION, sql.read("features", "population"), parameters)
-    only = None if sample_below == EVERYONE else tables.POPULATION
+    population = part.of(sql.read("features", "population"))
+    session.create(tables.POPULATION, population, {"as_of": as_of, "sample_below": sample_below})
+    only = None if sample_below == EVERYONE and part == EVERY_PART else tables.POPULATION
     for aggregate in tables.AGGREGATES.values():
         session.put(aggregate.table, replace(history.aggregated(stores, aggregate, known, as_of), only=only))
+
+
+def _families(session: engine.Session, as_of: dt.date, common: Common | None = None) -> Snapshot:
+    """Makes every family of a population that has been looked up; `common`: of a part, what everyone's is."""
+    _prices(session, as_of, common)
+    off = common.made.off if common else _families_off(session)
+    for family in families.in_sql():
+        _create(session, family, as_of, off)
+    if common:
+        return common.made
+    return Snapshot(as_of, off, purchase_features.fit(session, settings.load().purchase_model))
+
+
+def _prices(session: engine.Session, as_of: dt.date, common: Common | None) -> None:
+    session.create(tables.CATEGORY_BUYS, sql.read("features", "category_buys"), {"as_of": as_of})
+    if common:
+        session.put(tables.CATEGORY_PRICES, common.prices)
+    else:
+        session.create(tables.CATEGORY_PRICES, sql.read("features", "category_prices"), {"as_of": as_of})
+
+
+def _create(session: engine.Session, family: families.Family, as_of: dt.date, off: Mapping[str, str]) -> None:
+    statement = sql.read("features", family.name)
+    session.create(family.table, _nulls(family, statement) if family.name in off else statement, {"as_of": as_of})
+
+
+def _parts(session: engine.Session) -> list[Part]:
+    """The population in parts of about the same size, none above the setting; one of all if it is that small."""
+    most = settings.load().features.customers_at_once
+    [row] = engine.table_of(session.batches(f"select count(*) as customers from {tables.POPULATION}")).to_pylist()  # noqa: S608
+    count = -(-row["customers"] // most)
+    if count < 2 or settings.load().engine == "spark":
+        return [EVERY_PART]
+    size = -(-row["customers"] // count)
+    begins = f"""
+        select customer_id from (
+            select customer_id, row_number() over (order by customer_id) as place from {tables.POPULATION}
+        ) as placed where place > 1 and place % {size} = 1 order by customer_id
+    """  # noqa: S608 - a name of ours, and a number
+    ends = [None, *engine.table_of(session.batches(begins))["customer_id"].to_pylist(), None]
+    return [Part(low, high) for low, high in itertools.pairwise(ends)]
+
+
+def _common(session: engine.Session, as_of: dt.date) -> Common:
+    """What is made from everyone, of a population that has been looked up whole."""
+    _prices(session, as_of, None)
+    prices = engine.table_of(session.batches(f"select * from {tables.CATEGORY_PRICES}"))  # noqa: S608
     off = _families_off(session)
     for family in families.in_sql():
-        statement = sql.read("features", family.name)
-        if family.name in off:
-            statement = _nulls(family, statement)
-        session.create(family.table, statement, parameters)
-    return Snapshot(as_of, off, purchase_features.fit(session, settings.load().purchase_model))
+        if family.table == purchase_features.RHYTHM:
+            _create(session, family, as_of, off)
+    model = purchase_features.fit(session, settings.load().purchase_model)
+    return Common(Snapshot(as_of, off, model), prices)
+
+
+def _of_part(day: dt.date, stores: Stores, part: Part, common: Common) -> Iterator[pa.RecordBatch]:
+    """The features of one part; the first batch is empty and typed."""
+    log.info("features of the customers from %s on", part.low or "the first")
+    with engine.session(stores.lake) as session:
+        _look_up(session, stores, known=day, as_of=day, part=part)
+        made = _families(session, day, common)
+        yield from session.batches(side_by_side(), {"as_of": day}, made.finish)
 
 
 def side_by_side() -> str:

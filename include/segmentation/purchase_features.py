@@ -32,15 +32,16 @@ COLUMNS = (
     ("expected_spend_90d", "Expected spend.", "currency", "next 90 days", _UNFITTED),
 )
 FIELDS = tuple(pa.field(name, pa.float64()) for name, *_ in COLUMNS)
+RHYTHM = "feat.order_rhythm"  # what it is fitted on
 _RHYTHM = ("repeat_order_days_count", "repeat_span_days", "first_order_age_days", "repeat_day_spend_mean")
 
 
 def fit(session: engine.Session, config: settings.PurchaseModel) -> PurchaseModel | str:
-    """The purchase model of the snapshot in a session that has `feat.order_rhythm`; or why there is none, in words."""
+    """The purchase model of the snapshot in a session that has `RHYTHM`; or why there is none, in words."""
     statement = f"""
         select {", ".join(_RHYTHM)} from (
             select *, row_number() over (order by md5(customer_id), customer_id) as place
-            from feat.order_rhythm where first_order_age_days is not null
+            from {RHYTHM} where first_order_age_days is not null
         ) as buyers where place <= {int(config.most_customers)}
         order by {", ".join(_RHYTHM)}
     """  # noqa: S608 - names of this module, and a number

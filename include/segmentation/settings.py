@@ -127,6 +127,14 @@ class Clean(_Group):
         return columns
 
 
+class Features(_Group):
+    """How the features of a day are made."""
+
+    customers_at_once: int = Field(
+        1_500_000, ge=1, description="above so many they are made in parts, by customer_id; Spark makes its own"
+    )
+
+
 class PurchaseModel(_Group):
     """How the probabilistic purchase model is fitted to a snapshot."""
 
@@ -454,6 +462,7 @@ class Settings(BaseSettings):
     history: History = History()
     gates: Gates = Gates()
     clean: Clean = Clean()
+    features: Features = Features()
     purchase_model: PurchaseModel = PurchaseModel()
     targets: Targets = Targets()
     training: Training = Training()

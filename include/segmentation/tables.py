@@ -338,6 +338,9 @@ PRODUCT_VIEWS = Aggregate(
 AGGREGATES = {each.name: each for each in (ORDER_DAYS, PRODUCT_DAYS, SESSIONS, PRODUCT_VIEWS)}
 
 # Lake, written by the pipeline, one folder a day: {LAKE_URI}/<schema>/<table>/as_of=<day>/
+# What snapshots are made of besides the families; tables of a session, not in the lake
+CATEGORY_BUYS = "feat.category_buys"
+CATEGORY_PRICES = "feat.category_prices"
 POPULATION = "feat.population"  # of a snapshot that is being made, like feat.<family>; not in the lake
 OUTCOME_ROWS = "feat.outcomes"  # the same: what its customers did afterwards
 CUSTOMER_FEATURES = "feat.customer_daily"

@@ -200,6 +200,7 @@ def inside_postgres(dsn: str, day: dt.date) -> float:
             "set min_parallel_table_scan_size = '1MB'",
         )
         statements = {tables.POPULATION: sql.read("features", "population")}
+        statements |= {table: sql.read("features", table.partition(".")[2]) for table in features.BEFORE_FAMILIES}
         statements |= {family.table: sql.read("features", family.name) for family in families.in_sql()}
         statements[tables.CUSTOMER_FEATURES] = features.side_by_side()
         for table, statement in statements.items():

@@ -36,6 +36,8 @@ def test_every_statement_of_the_features_is_a_family_or_known_by_name():
     files = {path.stem for path in (sql.SQL_HOME / "features").glob("*.sql")}
     assert files == {family.name for family in families.in_sql()} | {
         "population",
+        "category_buys",
+        "category_prices",
         "demand",
         "first_order",
         "outcomes",

@@ -1,6 +1,7 @@
 """Features and training examples: the day's own statement at past days, and nothing from the future."""
 
 import datetime as dt
+import json
 
 import pytest
 
@@ -91,3 +92,42 @@ def test_of_too_many_examples_the_same_even_share_of_customers_is_taken_at_every
     assert len(both) == len(past)
     assert (both["spend_total"] == both["spend_total_whole"]).all()
     assert (both["last_order_age_days"] == both["last_order_age_days_whole"]).all()
+
+
+def test_features_in_parts_are_those_of_all_at_once(stores, monkeypatch):
+    """What is made from everyone is the same in each part: prices, the purchase model, the families that are off."""
+    ids = [f"c{n:02d}" for n in range(90)]
+    orders = [
+        {"order_id": f"o{n}", "customer_id": ids[n * 7 % 71], "ordered_at": dt.date(2025, 6, 1) + dt.timedelta(days=n),
+         "total_amount": 10 + n % 23} for n in range(220)
+    ]  # fmt: skip
+    items = [
+        {"order_id": f"o{n}", "product_id": f"p{n % 5}", "quantity": 1 + n % 3, "unit_price": 2 + n % 9}
+        for n in range(220)
+    ]
+    frames.write_raw(
+        stores, customers=[{"customer_id": one, "signed_up_at": dt.date(2025, 3, 1)} for one in ids], orders=orders,
+        order_items=items, products=[{"product_id": f"p{n}", "category": "ab"[n % 2]} for n in range(5)],
+    )  # fmt: skip
+    found = {}
+    for most in (90, 89, 8):
+        told = settings.Settings(features={"customers_at_once": most})
+        monkeypatch.setattr(settings, "load", lambda told=told: told)
+        asked = []
+        monkeypatch.setattr(
+            features,
+            "_of_part",
+            lambda *given, made=features._of_part, asked=asked: asked.append(given[2]) or made(*given),
+        )
+        assert features.build_features(DAY, stores) == 90
+        monkeypatch.undo()
+        with lake.open_parquet(stores.lake, tables.CUSTOMER_FEATURES, DAY) as file:
+            notes = {key: value for key, value in file.metadata.metadata.items() if key != b"ARROW:schema"}
+            found[most] = file.read().to_pydict(), notes
+        assert len(asked) == {90: 0, 89: 2, 8: 12}[most]
+    rows, notes = found[90]
+    assert rows["customer_id"] == ids
+    assert json.loads(notes[b"purchase_model"])
+    assert len(set(rows["price_level"])) > 5
+    assert found[89] == (rows, notes)
+    assert found[8] == (rows, notes)

@@ -1,28 +1,6 @@
 -- What the customer buys: categories and brands, how evenly, and at which price level. Cancelled orders do not count;
 -- products without a known category count as one more, which is never the top.
 with
-by_category as (
-    select
-        b.customer_id,
-        p.category,
-        sum(b.lines) as lines,
-        sum(b.units) as units,
-        sum(b.amount) as amount
-    from agg.product_days as b
-    left join raw.products as p on b.product_id = p.product_id
-    where b.ordered_on >= cast(:as_of - interval 365 day as date)
-    group by b.customer_id, p.category
-    having sum(b.lines) > 0
-),
-
-price as (
-    select
-        category,
-        cast(sum(amount) as double) / nullif(sum(units), 0) as unit_price
-    from by_category
-    group by category
-),
-
 categories as (
     select
         c.customer_id,
@@ -31,8 +9,8 @@ categories as (
         max(case when c.category is not null then c.lines end) as top_lines,
         sum(c.lines * ln(cast(c.lines as double))) as lines_by_log,
         cast(sum(c.amount) as double) / nullif(sum(c.units * r.unit_price), 0) as price_level
-    from by_category as c
-    left join price as r on c.category is not distinct from r.category
+    from feat.category_buys as c
+    left join feat.category_prices as r on c.category is not distinct from r.category
     group by c.customer_id
 ),
 
@@ -41,7 +19,7 @@ top_categories as (
         c.customer_id,
         min(b.category) as top
     from categories as c
-    inner join by_category as b on c.customer_id = b.customer_id and c.top_lines = b.lines
+    inner join feat.category_buys as b on c.customer_id = b.customer_id and c.top_lines = b.lines
     group by c.customer_id
 ),
 
