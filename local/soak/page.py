@@ -11,6 +11,7 @@ from typing import Any
 
 from local.stages import DAILY, TASKS
 from local.state import REPOSITORY
+from segmentation.tables import TARGETS
 
 KEPT = REPOSITORY / "docs" / "soak.json"
 PAGE = REPOSITORY / "docs" / "soak.md"
@@ -122,8 +123,8 @@ def growth_of_the_shop(measured: Measured) -> float:
 def broken_promises(measured: Measured) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     """(model, measure) -> the days on which what came true is surely below what was promised.
 
-    Surely: the intervals do not touch; of the calibration error and the total of spend, the whole interval is above
-    0.05, or outside 0.75 to 1.25, and worse than the promise.
+    Surely: the intervals do not touch, on the worse side; of the total of spend, also the whole interval is outside
+    0.75 to 1.25.
     """
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for each in measured["promises"]:
@@ -133,9 +134,11 @@ def broken_promises(measured: Measured) -> dict[tuple[str, str], list[Mapping[st
         if each["metric"] in ("auc", "spearman"):
             is_worse = each["realised_high"] < (each["promised_low"] or each["promised"])
         elif each["metric"] == "calibration_error":
-            is_worse = each["realised_low"] > max(0.05, each["promised_high"] or each["promised"])
+            is_worse = each["realised_low"] > (each["promised_high"] or each["promised"])
         else:
-            is_worse = each["realised_low"] > 1.25 or each["realised_high"] < 0.75
+            low, high = (each[f"promised_{end}"] or each["promised"] for end in ("low", "high"))
+            above, below = each["realised_low"] > max(high, 1), each["realised_high"] < min(low, 1)
+            is_worse = above or below or each["realised_low"] > 1.25 or each["realised_high"] < 0.75
         worse += [each] * is_worse
     return found
 
@@ -151,7 +154,8 @@ def verdicts(measured: Measured) -> list[tuple[str, str, bool]]:
     worse = {key: each for key, each in promised.items() if each}
     broken, again = measured["broken"], measured["erased_and_there"]
     return [
-        ("no growth of files beyond the data's own", _named(_of(sizes, "files"), "of the counts"),
+        ("no growth of files beyond the data's own",
+         f"{_named(_of(sizes, 'files'), 'of the counts')} as in the weeks before; {_in_a_year(sizes)}",
          _fine(_of(sizes, "files"))),
         ("nor of tables", _named(_of(sizes, "tables", "MiB of schema", "sessions"), "of their sizes"),
          _fine(_of(sizes, "tables", "MiB of schema", "sessions"))),
@@ -162,13 +166,29 @@ def verdicts(measured: Measured) -> list[tuple[str, str, bool]]:
         ("segments stay themselves: fewer than 10% move in a week",
          f"at most {max(weekly):.1%}, median {statistics.median(weekly):.1%}", max(weekly) < MOST_MOVED_WEEK),
         ("realised accuracy stays at its promise",
-         f"{len(promised) - len(worse)} of {len(promised)} measures on every day"
+         f"{len(promised) - len(worse)} of {len(promised)} measures on every day that could be judged "
+         f"({_judged(measured)})"
          + "".join(f"; {model} {metric} was worse on {len(found)} days" for (model, metric), found in worse.items()),
          not worse),
         ("the feed is the table, the history is the table, nothing lies about",
          f"{len(broken)} breaches in {len(days) // 7 + 1} looks", not broken),
         ("who was erased stays away", f"{again} of {measured['erased']} persons are there again", not again),
     ]  # fmt: skip
+
+
+def _judged(measured: Measured) -> str:
+    """On how many days each model was, and which of them on none: a horizon of 90 days ends late in a season."""
+    days = {name: {each["as_of_date"] for each in measured["promises"] if each["model"] == name} for name in TARGETS}
+    told = [f"{name} on {len(found)}" for name, found in days.items() if found]
+    missing = [name for name, found in days.items() if not found]
+    return ", ".join(told) + (f"; on none {', '.join(missing)}" if missing else "")
+
+
+def _in_a_year(changes: Sequence[Change]) -> str:
+    """What a year adds at the pace of the last four weeks: days are kept, so that any can be run again."""
+    wanted = ("files of the lake", "MiB of the lake", "files of MLflow", "MiB of MLflow")
+    found = {each.name: each.late * 365 / WEEKS for each in changes if each.name in wanted and each.late > 0}
+    return "at that pace a year adds " + ", ".join(f"{more:,.0f} {name}" for name, more in found.items())
 
 
 def _of(changes: Sequence[Change], *beginnings: str) -> list[Change]:

@@ -96,7 +96,12 @@ def test_what_grows_or_moves_is_noticed(quiet, what, change):
           "realised_low": 0.06, "realised_high": 0.12}, False),
         ({"metric": "calibration_error", "promised": 0.02, "promised_high": 0.03, "realised": 0.06,
           "realised_low": 0.03, "realised_high": 0.09}, True),
-        ({"metric": "total_ratio", "promised": 1.0, "realised": 1.5, "realised_low": 1.3, "realised_high": 1.7}, False),
+        ({"metric": "calibration_error", "promised": 0.01, "promised_high": 0.02, "realised": 0.035,
+          "realised_low": 0.03, "realised_high": 0.04}, False),
+        ({"metric": "total_ratio", "promised": 1.0, "promised_low": 0.95, "promised_high": 1.05, "realised": 0.86,
+          "realised_low": 0.8, "realised_high": 0.92}, False),
+        ({"metric": "total_ratio", "promised": 1.0, "promised_high": 1.4, "realised": 1.5, "realised_low": 1.3,
+          "realised_high": 1.7}, False),
         ({"metric": "total_ratio", "promised": 1.0, "realised": 0.6, "realised_low": 0.5, "realised_high": 0.7}, False),
         ({"metric": "spearman", "promised": None, "promised_low": None}, True),
     ],
@@ -119,6 +124,9 @@ def test_the_page_tells_all_of_it(quiet, tmp_path, monkeypatch):
     assert page.write()
     text = page.PAGE.read_text()
     assert "| who was erased stays away | 0 of 12 persons are there again | yes |" in text
+    assert "1 of 1 measures on every day that could be judged (churn_90d on 1; on none purchase_30d," in text
+    assert "at that pace a year adds " in text
+    assert "1,460 files of the lake" in text
     assert "| churn_90d | auc | 1 | 0.800 | 0.780 | 0 |" in text
     assert page.PICTURE.read_bytes().startswith(b"\x89PNG")
     page.keep(quiet | {"erased_and_there": 1})
