@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from local.stages import TASKS
 from local.state import REPOSITORY
 from segmentation.training_run import code_digest
 
@@ -108,6 +109,7 @@ def page(runs: Sequence[Mapping[str, Any]]) -> str:
     lines += _by_kind(faults)
     lines += ["", "## By task", "", "Faults of each kind, recovered of injected where that is not all.", ""]
     lines += _by_task(faults)
+    lines += _not_met(faults)
     left_out = {kind: why for run in runs for kind, why in run["left_out"].items()}
     lines += ["", *(f"Left out: `{kind}`, as {why}." for kind, why in left_out.items())]
     failed = [fault for fault in faults if fault["problems"]]
@@ -135,6 +137,20 @@ def _by_task(faults: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = [_count([fault for fault in these if fault["kind"] == kind]) for kind in kinds]
         lines.append(f"| {dag} | `{task}` | {' | '.join(cells)} | {_count(these)} |")
     return lines
+
+
+def _not_met(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The tasks that no fault has met, and those whose own process was never killed."""
+    every = {(dag, task) for dag, tasks in TASKS.items() if dag in {fault["dag"] for fault in faults} for task in tasks}
+    met = {(fault["dag"], fault["task"]) for fault in faults}
+    killed = {(fault["dag"], fault["task"]) for fault in faults if fault["kind"] == "task"}
+    told = {"No fault has met": every - met, "Met by other faults, but never killed themselves": (every & met) - killed}
+    return [
+        line
+        for words, missing in told.items()
+        if missing
+        for line in ("", f"{words}: {', '.join(f'{dag} `{task}`' for dag, task in sorted(missing))}.")
+    ]
 
 
 def _count(faults: Sequence[Mapping[str, Any]]) -> str:

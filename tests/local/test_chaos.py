@@ -424,6 +424,8 @@ def test_the_page_counts_what_was_not_recovered_from():
     assert f"| {DAILY} | `publish` | 1 of 2 | 1 of 2 |" in page
     assert "- task at publish (segment_customers_daily): history: 1 of 3 rows are missing" in page
     assert "- readers: a scan saw 3 rows" in page
+    assert f"No fault has met: {DAILY} `aggregates`, {DAILY} `compact`, " in page
+    assert "never killed themselves" not in page
 
 
 def test_an_outcome_with_a_problem_is_not_recovered():
