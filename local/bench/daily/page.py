@@ -163,8 +163,8 @@ def _command(measured: Measured, days: int, name: str) -> str:
     every = [(size, found) for size, found in _sizes(measured) if found.get("shop", {}).get("days") == days]
     command = f'make bench SIZES="{" ".join(str(size) for size, _ in every)}"'
     command += f" DAYS={days}" * (days != USUAL_DAYS) + f" PAGE={name}" * (name != NAME)
-    for part in ("airflow", "spark"):
-        command += f" {part.upper()}=1" * any(part in found for _, found in every)
+    for part in ("airflow", "spark"):  # what stays of an earlier run says whose machine it was
+        command += f" {part.upper()}=1" * any("machine" not in found.get(part, {"machine": None}) for _, found in every)
     return command
 
 
@@ -215,10 +215,14 @@ def targets(found: Measured) -> Iterator[tuple[str, str, bool | None]]:
     target = "daily run end to end through Airflow in 5 minutes"
     yield (target, _clock(run["seconds"]), run["seconds"] <= 300) if run else (target, "", None)
     most, stage = max((each["peak_mib"], name) for name, each in stages.items())
-    told = f"{most:,.0f} MiB ({stage})"
+    told, with_airflow = f"{most:,.0f} MiB ({stage})", most
     if run:
-        told += f"; all tasks at one time {run['peak_mib']:,.0f} MiB"
-    yield "4 GiB of memory", told, max(most, run["peak_mib"] if run else 0) <= 4096
+        told += (
+            f"; all tasks at one time {run['peak_mib']:,.0f} MiB, Airflow itself up to {run['airflow_mib']:,.0f} more"
+        )
+        most = max(most, run["peak_mib"])
+        with_airflow = run["peak_mib"] + run["airflow_mib"]
+    yield "4 GiB of memory", told, True if with_airflow <= 4096 else False if most > 4096 else None
     target = "scoring and publishing within 2x of the sum of their floors"
     if "floors" in found:
         floors = found["floors"]["floors"]
