@@ -64,6 +64,7 @@ def learn_strategies(day: dt.date, stores: Stores) -> dict[str, Any]:
         metadata = {
             "columns": list(results.known.columns),
             "strategies": list(results.strategies),
+            "window_days": randomised.window_days(results),
             "costs": dict(zip(results.strategies, results.costs.tolist(), strict=True)),
         }
         version = run.register(model, learnt.model, sample, learnt.model.predict(sample), metadata)

@@ -97,6 +97,12 @@ def collect(day: dt.date, stores: Stores) -> tuple[Results | None, dict[str, str
     return _results(rows, [name for name in features.columns if name not in _KEY]), left_out
 
 
+def window_days(results: Results) -> float:
+    """How many days campaigns counted what customers did, from their begin to their end, on average over contacts."""
+    ends = pd.Series(results.period).str.split("/", expand=True).apply(pd.to_datetime)
+    return float(((ends[1] - ends[0]) / pd.Timedelta(days=1)).mean())
+
+
 def columns(frame: pd.DataFrame, among: Sequence[str]) -> list[str]:
     """What effects may be learnt from: features that hold anything, but not what offers are audited by."""
     return [name for name in among if name not in (*AUDITED, *tables.NOT_FEATURES) and frame[name].notna().any()]

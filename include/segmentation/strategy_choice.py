@@ -73,15 +73,20 @@ def keys(secret: str) -> pa.Table:
     return pa.table({"inner_pad": [pads[0]], "outer_pad": [pads[1]]})
 
 
-def candidates(planned: Sequence[Planned], known: Known, day: str, learnt: Collection[int] = ()) -> str:
+def candidates(
+    planned: Sequence[Planned], known: Known, day: str, learnt: Collection[int] = (), share: float = 1.0
+) -> str:
     """The SELECT of `strategy.candidates`: per scored customer, and for each strategy by number, the margin that it is
     chosen by, null where it may not be used or brings nothing; its mean and spread, null where it may not be used; and
     whether the customer is held out of it.
 
     :param learnt: the strategies whose effect is in `strategy.uplift`.
+    :param share: of what the others are assumed to bring that is set beside these effects, 0..1.
     """
     columns = [
-        column for number, each in enumerate(planned) for column in _of_strategy(number, each.strategy, known, learnt)
+        column
+        for number, each in enumerate(planned)
+        for column in _of_strategy(number, each.strategy, known, learnt, share)
     ]
     whom = [f"{_whom(each, known)} as whom_{number}" for number, each in enumerate(planned)]
     drawn = [f"mean_{number} + spread_{number} * draw_{number} as margin_{number}" for number in range(len(planned))]
@@ -217,7 +222,7 @@ def _whom(planned: Planned, known: Known) -> str:
     return f"coalesce({' and '.join(rules)}, false)"
 
 
-def _of_strategy(number: int, strategy: Strategy, known: Known, learnt: Collection[int]) -> list[str]:
+def _of_strategy(number: int, strategy: Strategy, known: Known, learnt: Collection[int], share: float) -> list[str]:
     cost = engine.literal(strategy.cost_per_contact)
     if number in learnt:
         mean, spread = f"u.mean_{number} - {cost}", f"u.spread_{number} * {settings.load().policy.exploration!r}"
@@ -226,7 +231,7 @@ def _of_strategy(number: int, strategy: Strategy, known: Known, learnt: Collecti
         if strategy.margin_share is not None:
             shop = engine.literal(known.order_value or 0.0)
             value = f"{engine.literal(strategy.margin_share)} * coalesce({_double(ORDER_VALUE)}, {shop})"
-        brings = f"{gain(strategy)} * {value}"
+        brings = f"{gain(strategy)} * {value}" + (f" * {share!r}" if share < 1 else "")
         mean, spread = f"{brings} - {cost}", f"abs({brings}) * {settings.load().policy.assumed_spread!r}"
     return [
         f"case when whom_{number} then cast({told} as double) end as {kind}_{number}"

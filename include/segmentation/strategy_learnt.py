@@ -36,11 +36,24 @@ _TIE = 1e-9  # what is as good as equal: the choice has settled it
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that a day goes by."""
+    """The model that a day goes by.
+
+    :param window_days: for how many days after a contact its effects count; None: it was not kept.
+    """
 
     version: Version
     model: StrategyUplift
     columns: list[str]
+    window_days: float | None = None
+
+    @property
+    def share_of_assumed(self) -> float:
+        """How much of what a file assumes of the next days goes beside these effects: as much of it as their days are.
+
+        Both count orders after a contact, but the one those of a campaign's window, the other those of a month.
+        """
+        near = settings.load().targets.near_days
+        return 1.0 if self.window_days is None else min(1.0, self.window_days / near)
 
 
 def champion(day: dt.date, stores: Stores, features: Collection[str]) -> tuple[Champion | None, str]:
@@ -69,7 +82,7 @@ def champion(day: dt.date, stores: Stores, features: Collection[str]) -> tuple[C
     if missing:
         named = ", ".join(missing[:3])
         return None, f"version {version.version} needs {len(missing)} features that there are not, such as {named}"
-    return Champion(version, model, metadata["columns"]), ""
+    return Champion(version, model, metadata["columns"], metadata.get("window_days")), ""
 
 
 def put(session: engine.Session, found: Champion | None, planned: Sequence[Planned], day: dt.date) -> set[int]:

@@ -102,7 +102,8 @@ def choose(
         return set(), {}
     learnt = strategy_learnt.put(session, champion, usable, day)
     session.put("strategy.key", strategy_choice.keys(key))
-    session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(usable, known, f"{day}", learnt))
+    share = champion.share_of_assumed if champion and learnt else 1.0
+    session.create(tables.STRATEGY_CANDIDATES, strategy_choice.candidates(usable, known, f"{day}", learnt, share))
     return learnt, strategy_choice.assigned(session, usable)
 
 

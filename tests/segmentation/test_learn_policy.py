@@ -189,6 +189,7 @@ def test_chances_that_were_kept_are_learnt_from(shop, tmp_path):
     assert "gender" not in found.known
     assert "age_years" not in found.known
     assert found.outcome.max() == pytest.approx(18)
+    assert randomised.window_days(found) == pytest.approx((19.625 + 17.625) / 2)
 
 
 def test_a_champion_of_an_earlier_release_is_told_apart_and_replaced(shop, tmp_path):

@@ -1,12 +1,24 @@
 """A day's strategies on a real Postgres: chosen, checked, published; off, withheld and refused where they must be."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from segmentation import gate, lake, publish, settings, strategy, strategy_file, tables, validate, warehouse
+from segmentation import (
+    gate,
+    lake,
+    publish,
+    settings,
+    strategy,
+    strategy_file,
+    strategy_learnt,
+    tables,
+    validate,
+    warehouse,
+)
 from tests import frames
 from tests.segmentation.test_strategy_file import GOOD
 
@@ -116,6 +128,26 @@ def test_what_this_shop_does_not_have_switches_a_strategy_off_and_is_said(shop, 
     assert {row["strategy_id"] for row in rows.values()} == {"coupon", None}
     path = tmp_path / "strategies.yaml"
     assert strategy.matched(DAY, shop, path) == {"coupon": 20, "videos": "this shop has no interest_group, videos_90d"}
+
+
+@pytest.mark.parametrize(("window", "chosen_one"), [(30.0, "coupon"), (7.5, "news")])
+def test_learnt_and_assumed_margins_are_compared_over_the_same_days(shop, tmp_path, monkeypatch, window, chosen_one):
+    """What is assumed of coupons in 30 days is 0.43 a contact; what news were seen to bring, in their window, 0.25."""
+
+    class News:
+        strategies_ = ("news",)
+
+        def tell(self, known):
+            return SimpleNamespace(mean=np.full((len(known), 1), 0.25), spread=np.zeros((len(known), 1)))
+
+    found = strategy_learnt.Champion(SimpleNamespace(version="1"), News(), ["order_value_mean"], window)
+    monkeypatch.setattr(strategy_learnt, "champion", lambda *_: (found, ""))
+    both = EVERYONE + EVERYONE.replace("coupon", "news").replace("priority: 1", "priority: 2")
+    result, rows = chosen(shop, tmp_path, both)
+    assert {row["strategy_id"] for row in rows.values() if row["strategy_id"]} == {chosen_one}
+    expected = {"coupon": 10 * (0.6 / 1.1 - 0.5) - 0.02, "news": 0.25 - 0.02}[chosen_one]
+    assert all(row["expected_margin"] == pytest.approx(expected) for row in rows.values() if row["strategy_id"])
+    assert result["model"] == "1"
 
 
 def test_a_strategy_that_nobody_gets_is_told_with_its_line_and_why(shop, tmp_path):

@@ -52,6 +52,11 @@ def test_what_is_known_for_sure_has_chance_one():
     assert told[1] == pytest.approx(0)  # below where the budget ran out
 
 
+@pytest.mark.parametrize(("days", "share"), [(7.5, 0.25), (30.0, 1.0), (45.0, 1.0), (None, 1.0)])
+def test_what_is_assumed_of_a_month_counts_for_as_many_days_as_what_was_learnt(days, share):
+    assert strategy_learnt.Champion(None, None, [], days).share_of_assumed == share
+
+
 def test_what_a_choice_rests_on():
     mean = np.array([[1.0, 0.5], [1.0, 0.5], [-0.2, -0.5], [1.0, 0.5]])
     may = np.array([[True, True]] * 3 + [[False, True]])
