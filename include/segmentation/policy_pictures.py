@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -22,9 +23,11 @@ def ranking(title: str, curves: Mapping[str, Curve], outcome: str) -> Figure:
         raise ValueError("there is no curve to draw")
     figure, axes = canvas(title, 6.5, 5)
     for number, (name, curve) in enumerate(curves.items()):
+        color = colormaps["tab10" if len(curves) <= 10 else "tab20"](number % 20)
+        style = "-" if number < 20 else "--"
         told = f"{name}: area {curve.area:+.3g} ({curve.low:+.3g} to {curve.high:+.3g})"
-        axes.plot(curve.share, curve.gain, color=f"C{number}", label=told)
-        axes.plot([0, 1], [0, curve.gain[-1]], color=f"C{number}", linestyle=":", label="_by lot")
+        axes.plot(curve.share, curve.gain, style, color=color, label=told)
+        axes.plot([0, 1], [0, curve.gain[-1]], color=color, linestyle=":", label="_by lot")
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set(xlabel="share of the customers contacted; dotted: drawn by lot", ylabel=outcome, xlim=(0, 1))
     axes.xaxis.set_major_formatter(PercentFormatter(1))

@@ -60,8 +60,29 @@ class Checked:
     @property
     def numbered(self) -> str:
         """SQL: the rows with `row_no`, from 0, in the order of the file, and `is_deleted`."""
+        return self.part(EVERY_ROW)
+
+    def part(self, rows: "Rows") -> str:
+        """SQL: the same, of some rows."""
         deleted = "" if self.has_deletions else ", false as is_deleted"
-        return f"select *{deleted} from checked.batch"  # noqa: S608
+        return f"select *{deleted} from checked.batch{rows.where}"  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table by `row_no`, from `first` on, before `end`; None: to the last."""
+
+    first: int = 0
+    end: int | None = None
+
+    @property
+    def where(self) -> str:
+        """SQL: the clause that takes them; empty for all."""
+        ends = [f"row_no >= {self.first}"] * (self.first > 0) + [f"row_no < {self.end}"] * (self.end is not None)
+        return f" where {' and '.join(ends)}" if ends else ""
+
+
+EVERY_ROW = Rows()
 
 
 @dataclass(frozen=True)
@@ -145,6 +166,7 @@ def find(
     config: settings.Gates | None = None,
     *,
     keeps_latest: bool = False,
+    rows_at_once: int | None = None,
 ) -> Findings:
     """Checks every row against every rule.
 
@@ -152,22 +174,51 @@ def find(
 
     :param parents: by table, for every rule of type `references`.
     :param keeps_latest: of rows with one key the one with the latest `updated_at` counts; else none that contradict.
+    :param rows_at_once: where as many keys are referred to as there are: so many rows are looked at at a time, so that
+        memory does not grow with the table. None: all at once.
     """
     config = config or settings.load().gates
-    inputs, with_parents = _parents(checked, rules, parents, config)
-    judged = tuple(rule for rule in rules if rule.type not in UNIQUE_TYPES and _applies(rule, with_parents))
+    parts = _parts(checked, rules, rows_at_once, config)
+    asked = [_parents(checked, rules, parents, config, rows) for rows in parts]
+    judged = tuple(rule for rule in rules if rule.type not in UNIQUE_TYPES and _applies(rule, asked[0][1]))
     if len(judged) > _MOST_RULES:
         raise ValueError(f"{checked.table} has {len(judged)} rules; at most {_MOST_RULES} fit into a number")
-    statement = _judged(checked, judged, with_parents)
-    totals = _one_row(f"{statement} select {_totals(judged)} from judged", inputs, config)  # noqa: S608
-    counts = [Counted(rule, totals[f"n{i}"], list(totals[f"e{i}"] or [])) for i, rule in enumerate(judged)]
+    statements = [_judged(checked, judged, keys, rows) for (_, keys), rows in zip(asked, parts, strict=True)]
+    totals = _added(
+        [
+            _one_row(f"{statement} select {_totals(judged)} from judged", inputs, config)  # noqa: S608
+            for statement, (inputs, _) in zip(statements, asked, strict=True)
+        ]
+    )
+    counts = [Counted(rule, totals[f"n{i}"], totals[f"e{i}"]) for i, rule in enumerate(judged)]
     unique = next((rule for rule in rules if rule.type in UNIQUE_TYPES), None)
     doubled = _duplicates(checked, totals["rows"], config, keeps_latest) if unique else _no_duplicates()
     keys = sorted(doubled["key"].unique().to_pylist())[:EXAMPLES]  # sorted: the same whatever order the rows came in
     duplicates = Counted(unique or Rule("key occurs twice", QUARANTINE, UNIQUE_TYPES[0]), doubled.num_rows, keys)
-    bad = _bad_rows(statement, inputs, counts, doubled if duplicates.rule.severity == QUARANTINE else None, config)
+    removed = doubled if duplicates.rule.severity == QUARANTINE else None
+    bad = pa.concat_tables(
+        _bad_rows(statement, inputs, counts, removed, config)
+        for statement, (inputs, _) in zip(statements, asked, strict=True)
+    )
     all_counts = counts + ([duplicates] if unique else [])
     return Findings(checked, totals["rows"], totals["deletions"], all_counts, bad, duplicates, judged)
+
+
+def _parts(checked: Checked, rules: Sequence[Rule], most: int | None, config: settings.Gates) -> list[Rows]:
+    if most is None or not any(rule.type == REFERENCES for rule in rules):
+        return [EVERY_ROW]
+    count = _one_row("select count(*) as rows from checked.batch", {"checked.batch": checked.input}, config)["rows"]
+    return [Rows(first, first + most) for first in range(0, count, most)] if count > most else [EVERY_ROW]
+
+
+def _added(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `_totals` says of parts of a table, of all of it: counts are added up, of the keys the first are named."""
+    return {
+        name: sum(part[name] for part in parts)
+        if isinstance(parts[0][name], int)
+        else sorted(key for part in parts for key in part[name] or [])[:EXAMPLES]
+        for name in parts[0]
+    }
 
 
 def _bad_rows(
@@ -251,7 +302,11 @@ def _one_row(statement: str, inputs: Mapping[str, engine.Input], config: setting
 
 
 def _parents(
-    checked: Checked, rules: Sequence[Rule], parents: Mapping[str, Parent], config: settings.Gates
+    checked: Checked,
+    rules: Sequence[Rule],
+    parents: Mapping[str, Parent],
+    config: settings.Gates,
+    rows: Rows = EVERY_ROW,
 ) -> tuple[dict[str, engine.Input], dict[str, tuple[str, str]]]:
     """The inputs of all queries, and table -> (name of the subquery with its keys, that subquery)."""
     inputs: dict[str, engine.Input] = {"checked.batch": checked.input}
@@ -265,7 +320,10 @@ def _parents(
         own = parent.inputs(number)
         any_key = f"{parent.keys(number)} limit 1"
         if parent.is_required or engine.table_of(engine.query(any_key, own, engine_of(config))).num_rows:
-            asked = " union all ".join(f"select {column} from checked.batch" for column in referring)  # noqa: S608
+            asked = " union all ".join(
+                f"select {column} from checked.batch{rows.where}"  # noqa: S608
+                for column in referring
+            )
             found[table] = (f"keys{number}", parent.keys(number, asked))
             inputs |= own
     return inputs, found
@@ -275,14 +333,16 @@ def _applies(rule: Rule, parents: Mapping[str, Any]) -> bool:
     return rule.type != REFERENCES or rule.kwargs["table"] in parents
 
 
-def _judged(checked: Checked, rules: Sequence[Rule], parents: Mapping[str, tuple[str, str]]) -> str:
+def _judged(
+    checked: Checked, rules: Sequence[Rule], parents: Mapping[str, tuple[str, str]], rows: Rows = EVERY_ROW
+) -> str:
     """SQL: a WITH clause whose `judged` says of each row which rules it breaks."""
     names = {table: name for table, (name, _) in parents.items()}
     clauses = [f"{name} as ({keys})" for name, keys in parents.values()]
     flags = "".join(
         f", (not is_deleted and coalesce({predicate(rule, names)}, false)) as b{i}" for i, rule in enumerate(rules)
     )
-    clauses.append(f"numbered as ({checked.numbered})")
+    clauses.append(f"numbered as ({checked.part(rows)})")
     clauses.append(f"judged as (select row_no, is_deleted, {checked.key_text} as key{flags} from numbered)")  # noqa: S608
     return "with " + ", ".join(clauses)
 

@@ -86,6 +86,7 @@ class Gates(_Group):
     min_rows_drift: int = Field(200, ge=1, description="rows on each side without which drift is not judged")
     sample_rows: int = Field(20_000, ge=100, description="accepted rows that Great Expectations checks once more")
     keys_a_pass: int = Field(8_000_000, ge=1_000, description="keys that are compared at once to find duplicates")
+    rows_at_once: int = Field(2_000_000, ge=1, description="customers whose key is looked for in another table at once")
     memory_limit: str = Field("1200MB", pattern=r"^\d+(MB|GB)$")
     data_docs: str | None = Field(None, description="folder of the Data Docs; None: data_docs in the lake")
 

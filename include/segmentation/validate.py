@@ -110,7 +110,7 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
         raise gate.GateError(f"{table} of {day}: column {', '.join(missing)} is missing")
     parents = {parent: _parent_of_day(parent, day, stores) for parent in suite.parents}
     checked = Checked(table, path, suite.key, schema)
-    findings = row_rules.find(checked, suite.rows, parents)
+    findings = row_rules.find(checked, suite.rows, parents, rows_at_once=settings.load().gates.rows_at_once)
     _compare(checked, suite.rows, findings)
     wanted = _rows_of(suite.same_rows_as, day, stores) if suite.same_rows_as else None
     profile = measures.of_table(path, schema, _drifting(suite), wanted, _same_table_before(table, day, stores))

@@ -7,12 +7,16 @@ campaigns of their own: where no arm changes anything, any draw is as good. Told
 truth, how often a campaign that changes nothing looks as if it did (p < 0.05), and how much of the variance the
 adjustment takes away. The intervals of these shares are Wilson's: with 200 campaigns chance alone moves a share of 95%
 by 3 points.
+
+The segments are the customers' true types, so the truth of each is known, too: told is how often the measured sign is
+the true one, by how large the truth is beside the half width of the interval that it was measured with.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +29,7 @@ from rich.table import Table
 console = Console(width=150, highlight=False)
 NOTHING = "newsletter"  # the strategy that changes nothing
 METRICS = ("conversion", "revenue")
+SIZES = (0, 0.25, 0.5, 1, 2, np.inf)  # of a true effect, in half widths of the interval that it was measured with
 
 
 def main(customers: int, blocks: int, a_block: int, control_share: float, again: int, seed: int) -> None:
@@ -37,15 +42,24 @@ def main(customers: int, blocks: int, a_block: int, control_share: float, again:
             found = compared(server.url(), Path(here), customers, blocks, a_block, control_share, again, seed)
         finally:
             server.stop()
-    sizes = found.groupby("campaign_id")[["treatment_customers", "control_customers"]].first().median()
+    sizes = (
+        found[found["segment_id"].isna()]
+        .groupby("campaign_id")[["treatment_customers", "control_customers"]]
+        .first()
+        .median()
+    )
     title = f"{customers:,} customers, {found['campaign_id'].nunique()} campaigns of "
-    show(found, title + f"{sizes.iloc[0]:,.0f} treated and {sizes.iloc[1]:,.0f} held out (medians)")
+    show(
+        found[found["segment_id"].isna()],
+        f"{title}{sizes.iloc[0]:,.0f} treated and {sizes.iloc[1]:,.0f} held out (medians)",
+    )
+    show_signs(found[found["segment_id"].notna()])
 
 
 def compared(
     dsn: str, folder: Path, customers: int, blocks: int, a_block: int, control_share: float, again: int, seed: int
 ) -> pd.DataFrame:
-    """A row per campaign and metric: what `marketing.campaign_results` says of it, and `truth`.
+    """A row per campaign, segment (None: everyone) and metric: what `marketing.campaign_results` says, and `truth`.
 
     :param blocks: of four weeks with `a_block` campaigns each; nobody has signed up long enough ago for the first.
     :param again: how often the arms of those that change nothing are drawn again.
@@ -62,6 +76,7 @@ def compared(
     )  # fmt: skip
     day = load.simulate(dsn, made, blocks * BLOCK_DAYS).day
     _draw_again(dsn, control_share, again)
+    _put_segments(dsn, made.first_day)
     stores = Stores(dsn, dsn, str(folder / "lake"), "")
     _said("simulated", begun)
     for entity in tables.ENTITIES:
@@ -74,14 +89,36 @@ def compared(
 
 
 def with_truth(dsn: str) -> pd.DataFrame:
-    """What `marketing.campaign_results` says of the simulated shop's campaigns, by campaign and metric, and `truth`."""
+    """What `marketing.campaign_results` says of the simulated shop's campaigns, by campaign, segment and metric, and
+    `truth`. A segment is a latent type, as `_put_segments` has it, or of no truth and left out."""
     from local.simulator import campaign_truth
 
-    truth = campaign_truth.of_contacts(dsn).groupby(["campaign_id", "strategy_id"])
-    truth = truth[[f"{metric}_more" for metric in METRICS]].mean().reset_index()
-    return _results(dsn).merge(truth, on=["campaign_id", "strategy_id"]).assign(
+    contacts, more = campaign_truth.of_contacts(dsn), [f"{metric}_more" for metric in METRICS]
+    found, parts = _results(dsn), []
+    for is_whole, keys in (
+        (True, ["campaign_id", "strategy_id"]),
+        (False, ["campaign_id", "strategy_id", "segment_name"]),
+    ):
+        truth = contacts.rename(columns={"latent_type": "segment_name"}).groupby(keys)[more].mean().reset_index()
+        parts.append(found[found["segment_id"].isna() == is_whole].merge(truth, on=keys))
+    return pd.concat(parts, ignore_index=True).assign(
         truth=lambda rows: np.where(rows["metric"] == "conversion", rows["conversion_more"], rows["revenue_more"])
     )  # fmt: skip
+
+
+def _put_segments(dsn: str, since: dt.date) -> None:
+    """Has everyone's segment be their latent type, from the shop's first day on."""
+    from segmentation import snapshots, warehouse
+
+    snapshots.ensure_schema(dsn)
+    with warehouse.connect(dsn) as connection:
+        warehouse.execute(
+            connection,
+            "insert into marketing.segment_history (customer_id, segment_id, segment_name, value_tier, valid_from) "
+            "select customer_id, dense_rank() over (order by latent_type), latent_type, 'low', cast(:since as date) "
+            "from truth.customers",
+            {"since": since},
+        )
 
 
 def _draw_again(dsn: str, control_share: float, again: int) -> None:
@@ -114,8 +151,8 @@ def _results(dsn: str) -> pd.DataFrame:
     from segmentation import tables, warehouse
 
     statement = (
-        f"select * from {tables.CAMPAIGN_RESULTS} where design = 'randomised' and segment_id is null "  # noqa: S608
-        f"and metric in ('conversion', 'revenue') and difference is not null order by campaign_id, metric"
+        f"select * from {tables.CAMPAIGN_RESULTS} where design = 'randomised' "  # noqa: S608
+        f"and metric in ('conversion', 'revenue') and difference is not null order by campaign_id, metric, segment_id"
     )
     with warehouse.connect(dsn) as connection:
         return pd.DataFrame(warehouse.fetch_dicts(connection, statement))
@@ -141,6 +178,29 @@ def show(found: pd.DataFrame, title: str) -> None:
             less = f"{drawn_once['variance_reduction'].median():.1%}" if name == "adjusted" and len(drawn_once) else ""
             table.add_row(metric, name, f"{len(drawn_once):,}", _share(held), f"{len(alarms):,}", _share(alarms),
                           f"{bias:+.3f}", less, f"{(~drawn_once['is_trusted']).sum()}")  # fmt: skip
+    console.print(table)
+
+
+def show_signs(found: pd.DataFrame) -> None:
+    """Prints how often the sign is right, by how large the truth is; `found`: the segments of `with_truth`."""
+    table = Table(title=f"{len(found):,} effects in segments, by the truth in half widths of their interval")
+    for heading in ("metric", "truth", "effects", "sign is right", "surely wrong"):
+        table.add_column(heading, justify="left" if heading in ("metric", "truth") else "right")
+    for metric in METRICS:
+        rows = found[(found["metric"] == metric) & (found["strategy_id"] != NOTHING) & (found["truth"] != 0)]
+        is_adjusted = rows["adjusted_low"].notna()
+        value, low, high = (
+            rows[adjusted].where(is_adjusted, rows[plain]).astype(float)
+            for adjusted, plain in (("adjusted_difference", "difference"), ("adjusted_low", "difference_low"),
+                                    ("adjusted_high", "difference_high"))
+        )  # fmt: skip
+        size = rows["truth"].abs() / ((high - low) / 2)
+        is_right = np.sign(value) == np.sign(rows["truth"])
+        is_wrong = ~is_right & ((low > 0) | (high < 0))
+        for least, most in itertools.pairwise(SIZES):
+            here = (size >= least) & (size < most)
+            told = f"{least:g} to {most:g}" if np.isfinite(most) else f"{least:g} and more"
+            table.add_row(metric, told, f"{here.sum():,}", _share(is_right[here]), _share(is_wrong[here]))
     console.print(table)
 
 

@@ -42,8 +42,8 @@ def of_contacts(dsn: str) -> pd.DataFrame:
     """What was to be expected of every contact: a row each, by campaign and customer.
 
     :param dsn: of the role that owns schema `truth`.
-    :returns: `campaign_id`, `customer_id`, `arm`, `strategy_id`; `conversion` and `revenue` expected until the
-        campaign's end without treatment, and `conversion_more` and `revenue_more`, what treating adds. Who is alive is
+    :returns: `campaign_id`, `customer_id`, `arm`, `strategy_id`, `latent_type`; `conversion` and `revenue` expected
+        until the campaign's end without treatment, and `conversion_more` and `revenue_more`, what treating adds. Who is alive is
         taken as it truly was at the contact; cancelled orders are none.
     :raises ValueError: there is no simulated shop; a campaign is not one of it, nor of a strategy that it knows.
     """
@@ -64,7 +64,7 @@ def of_contacts(dsn: str) -> pd.DataFrame:
     calendar = Calendar(shop.settings, shop.until)
     until, since = (calendar.exposure(kind, found[name].to_numpy()) for name in ("ends_us", "contacted_us"))
     mean = found["orders_a_day"].to_numpy() * (until - since)
-    told = found[["campaign_id", "customer_id", "arm", "strategy_id"]].copy()
+    told = found[["campaign_id", "customer_id", "arm", "strategy_id", "latent_type"]].copy()
     plain, treated = (_expected(found, mean * each) for each in (1.0, factor))
     for name in plain:
         told[name], told[f"{name}_more"] = plain[name], treated[name] - plain[name]

@@ -143,7 +143,8 @@ def test_keys_are_compared_in_parts_with_the_same_result():
     assert set(whole.bad["row_no"].to_pylist()) == set(parts.bad["row_no"].to_pylist())
 
 
-def test_references_are_to_what_is_known_and_what_comes_without_what_goes(tmp_path):
+@pytest.mark.parametrize("rows_at_once", [None, 1, 4, 5, 6])
+def test_references_are_to_what_is_known_and_what_comes_without_what_goes(tmp_path, rows_at_once):
     rule = Rule("orphan", "quarantine", suites.REFERENCES, {"column": "key", "table": "raw.others"})
     data = pa.Table.from_pylist([{"key": key} for key in ["old", "new", "bad", "gone", "none", None]], schema=SCHEMA)
     schema = pa.schema([("id", pa.string()), ("is_deleted", pa.bool_())])
@@ -163,8 +164,9 @@ def test_references_are_to_what_is_known_and_what_comes_without_what_goes(tmp_pa
         ),
     )
     checked = Checked("raw.things", data, ("key",), SCHEMA)
-    found = row_rules.find(checked, [rule], {"raw.others": parent}, Gates())
+    found = row_rules.find(checked, [rule], {"raw.others": parent}, Gates(), rows_at_once=rows_at_once)
     assert found.bad["row_no"].to_pylist() == [2, 3, 4]
+    assert (found.rows, found.counts[0].unexpected) == (6, 3)
     assert found.counts[0].examples == ["bad", "gone", "none"]
 
 
