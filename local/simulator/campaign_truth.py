@@ -43,8 +43,8 @@ def of_contacts(dsn: str) -> pd.DataFrame:
 
     :param dsn: of the role that owns schema `truth`.
     :returns: `campaign_id`, `customer_id`, `arm`, `strategy_id`, `latent_type`; `conversion` and `revenue` expected
-        until the campaign's end without treatment, and `conversion_more` and `revenue_more`, what treating adds. Who is alive is
-        taken as it truly was at the contact; cancelled orders are none.
+        until the campaign's end without treatment, and `conversion_more` and `revenue_more`, what treating adds. Who is
+        alive is taken as it truly was at the contact; cancelled orders are none.
     :raises ValueError: there is no simulated shop; a campaign is not one of it, nor of a strategy that it knows.
     """
     with warehouse.connect(dsn) as connection:
