@@ -419,6 +419,17 @@ def campaign_response(c: Customer) -> dict[str, Any]:
         ends = (c.shop.midnight - campaign.ends_at.floor("D")).days if campaign else None
         return ends is not None and any(ends <= order.age <= contact.age for order in c.orders)
 
+    def answered(contacts: list[SimpleNamespace]) -> str | None:
+        counts: dict[str, list[int]] = {}
+        for contact in contacts:
+            campaign = c.shop.campaigns.get(contact.campaign_id)
+            opened, clicked = happened(contact.opened_at), happened(contact.clicked_at)
+            if campaign and campaign.channel and (opened or clicked):
+                told = counts.setdefault(campaign.channel, [0, 0])
+                told[0] -= clicked
+                told[1] -= opened
+        return min(counts, key=lambda channel: (counts[channel], channel), default=None)
+
     return {
         "contacts_365d": len(contacts),
         "last_contact_age_days": min((contact.age for contact in ever), default=None),
@@ -427,6 +438,7 @@ def campaign_response(c: Customer) -> dict[str, Any]:
         "contact_order_rate": _mean(
             [ordered(contact) for contact in contacts if contact.campaign_id in c.shop.campaigns]
         ),
+        "answered_channel": answered(contacts),
         "unsubscribed_count": sum(happened(contact.unsubscribed_at) for contact in ever),
         "contact_satisfaction_mean": _mean([c.satisfaction for c in contacts if c.is_told and c.satisfaction]),
     }

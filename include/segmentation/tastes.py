@@ -30,8 +30,9 @@ def interest_group(features: pd.DataFrame) -> np.ndarray:
 
 
 def preferred_channel(features: pd.DataFrame) -> np.ndarray:
-    """The channel that the customer comes over most; without a session lately, the one of most orders."""
-    return _first_known(features, ("channel_top", "order_channel_top"))
+    """The channel over which the customer answers campaigns; of who has answered none, the one that they come over;
+    without a session lately, the one of most orders."""
+    return _first_known(features, ("answered_channel", "channel_top", "order_channel_top"))
 
 
 def content_preference(features: pd.DataFrame, config: settings.Score) -> np.ndarray:

@@ -97,12 +97,17 @@ PLANTED = {
     "an extra of marketing": "Pl4nted-Extra/%41'two",
     "the password of mlflow": "Pl4nted+mlflow?&word",
     "an extra of holdout_key": "Pl4nted-Extra/%41'four",
+    "the password of alerts_webhook": "Pl4nted-hook/t0ken",
+    "a header of alerts_webhook": "Pl4nted-Header%41'six",
+    "a setting of Spark": "Pl4nted-Spark%41'seven",
+    "a key of an object store": "Pl4nted+store/eight",
 }
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     stack, planted = Stack(tmp_path_factory.mktemp("stack")), [quote(each, safe="") for each in PLANTED.values()]
+    quiet = list(PLANTED.values())[4:]
     of_airflow = environment.of_airflow
 
     def with_planted(*arguments):
@@ -111,6 +116,11 @@ def shop(tmp_path_factory):
         settings["AIRFLOW_CONN_MARKETING"] += f"?sslpassword={planted[1]}"
         settings["AIRFLOW_CONN_MLFLOW"] = settings["AIRFLOW_CONN_MLFLOW"].replace("//", f"//someone:{planted[2]}@")
         settings["AIRFLOW_CONN_HOLDOUT_KEY"] += f"?note={planted[3]}"
+        webhook = {"conn_type": "http", "schema": "http", "host": "127.0.0.1", "port": 9, "password": quiet[0],
+                   "extra": {"headers": {"Authorization": quiet[1]}}}  # fmt: skip
+        settings["AIRFLOW_CONN_ALERTS_WEBHOOK"] = json.dumps(webhook)  # where nobody listens
+        settings["SEGMENTATION_SPARK__CONF"] = json.dumps({"spark.hadoop.fs.s3a.secret.key": quiet[2]})
+        settings["AWS_SECRET_ACCESS_KEY"] = quiet[3]
         return settings | environment.QUICK_TRAINING
 
     with pytest.MonkeyPatch.context() as patch:

@@ -18,9 +18,10 @@ def test_the_interest_group_is_what_is_bought_else_what_is_looked_at():
     assert told("interest_group", category_top=["tea", None]) == ["tea", None]
 
 
-def test_the_preferred_channel_is_where_the_customer_comes_else_where_orders_are_placed():
-    features = {"channel_top": ["email", "unknown", None], "order_channel_top": ["web", "store", None]}
-    assert told("preferred_channel", **features) == ["email", "store", None]
+def test_the_preferred_channel_is_where_campaigns_are_answered_else_where_the_customer_comes_else_orders():
+    features = {"answered_channel": ["sms", None, None, None], "channel_top": ["email", "email", "unknown", None],
+                "order_channel_top": ["web", "web", "store", None]}  # fmt: skip
+    assert told("preferred_channel", **features) == ["sms", "email", "store", None]
 
 
 @pytest.mark.parametrize(

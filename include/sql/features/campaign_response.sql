@@ -4,6 +4,7 @@ contacts as (
     select
         c.customer_id,
         c.campaign_id,
+        k.channel,
         cast(c.contacted_at as date) as contacted_on,
         cast(k.ends_at as date) as ends_on,
         date_diff('day', cast(c.contacted_at as date), :as_of) as age_days,
@@ -50,6 +51,20 @@ answers as (
     from contacts as c
     left join buyers as b on c.customer_id = b.customer_id and c.campaign_id = b.campaign_id
     group by c.customer_id
+),
+
+channels as (
+    select
+        customer_id,
+        channel,
+        row_number() over (
+            partition by customer_id
+            order by
+                count(*) filter (where is_clicked) desc, count(*) filter (where is_opened) desc, channel asc
+        ) as place
+    from contacts
+    where age_days <= 365 and channel is not null and (is_opened or is_clicked)
+    group by customer_id, channel
 )
 
 select
@@ -65,9 +80,13 @@ select
     -- Share of the contacts with an order from the day of the contact to that of the campaign's end, both included.
     -- [share; 365 days; null: no contact of a known campaign in them]
     cast(a.bought as double) / nullif(a.bounded, 0) as contact_order_rate,
+    -- The campaigns' channel that the customer answers most: by clicks, of equals by openings, then the first by name.
+    -- [name; 365 days; null: answered none]
+    h.channel as answered_channel,
     -- Contacts after which the customer unsubscribed. [contacts; ever]
     coalesce(a.unsubscribed, 0) as unsubscribed_count,
     -- Mean satisfaction with contacts, 1 (bad) to 5 (good). [1 to 5; 365 days; null: not asked, or no answer]
     a.satisfaction as contact_satisfaction_mean
 from feat.population as p
 left join answers as a on p.customer_id = a.customer_id
+left join channels as h on p.customer_id = h.customer_id and h.place = 1

@@ -25,7 +25,7 @@ comment on column marketing.customer_segments.new_customer_potential is
 comment on column marketing.customer_segments.interest_group is
 'group of customers who like the same things: the category most bought from in a year, else most looked at';
 comment on column marketing.customer_segments.preferred_channel is
-'where this customer comes most, in 90 days; without a session, where most is ordered';
+'where this customer answers campaigns, in 365 days; who answers none: comes most, in 90 days, else orders most';
 comment on column marketing.customer_segments.content_preference is
 'articles, videos or products, whichever is looked at most in 90 days, or null';
 comment on column marketing.customer_segments.service_risk is
