@@ -49,7 +49,6 @@ AS_KNOWN_THEN = (
     tables.CAMPAIGN_CONTACTS,
 )
 
-
 BEFORE_FAMILIES = (tables.CATEGORY_BUYS, tables.CATEGORY_PRICES)  # what families read besides the population
 
 
@@ -100,7 +99,9 @@ def build_features(day: dt.date, stores: Stores) -> int:
             rows = lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, batches, first.schema, made.notes)
     if len(parts) > 1:
         made = common.made
-        batches = itertools.chain.from_iterable(_of_part(day, stores, part, common) for part in parts)
+        batches = itertools.chain.from_iterable(
+            _of_part(day, stores, part, common, f"{number} of {len(parts)}") for number, part in enumerate(parts, 1)
+        )
         first = next(batches)
         rows = lake.write(stores.lake, tables.CUSTOMER_FEATURES, day, batches, first.schema, made.notes)
     target = lake.beside(stores.lake, tables.CUSTOMER_FEATURES, day, tables.DICTIONARY)
@@ -200,9 +201,8 @@ class Part:
 
     def of(self, statement: str) -> str:
         """The statement of the population, of this part only."""
-        ends = [
-            f"customer_id {sign} {engine.literal(end)}" for sign, end in ((">=", self.low), ("<", self.high)) if end
-        ]
+        both = ((">=", self.low), ("<", self.high))
+        ends = [f"customer_id {sign} {engine.literal(end)}" for sign, end in both if end is not None]
         return f"select * from ({statement}) as everyone where {' and '.join(ends)}" if ends else statement  # noqa: S608
 
 
@@ -229,7 +229,7 @@ def _look_up(
     sample_below: str = EVERYONE,
     part: Part = EVERY_PART,
 ) -> None:
-    """Registers what a snapshot is made of, and makes its population."""  # fmt: skip
+    """Registers what a snapshot is made of, and makes its population."""
     for entity in AS_KNOWN_THEN:
         session.put(entity.table, history.known_then(stores, entity.name, known, as_of))
     session.put(tables.CUSTOMERS_NOW, history.latest(stores, tables.CUSTOMERS.name))
@@ -275,7 +275,7 @@ def _parts(session: engine.Session) -> list[Part]:
     begins = f"""
         select customer_id from (
             select customer_id, row_number() over (order by customer_id) as place from {tables.POPULATION}
-        ) as placed where place > 1 and place % {size} = 1 order by customer_id
+        ) as placed where place > 1 and (place - 1) % {size} = 0 order by customer_id
     """  # noqa: S608 - a name of ours, and a number
     ends = [None, *engine.table_of(session.batches(begins))["customer_id"].to_pylist(), None]
     return [Part(low, high) for low, high in itertools.pairwise(ends)]
@@ -293,9 +293,9 @@ def _common(session: engine.Session, as_of: dt.date) -> Common:
     return Common(Snapshot(as_of, off, model), prices)
 
 
-def _of_part(day: dt.date, stores: Stores, part: Part, common: Common) -> Iterator[pa.RecordBatch]:
+def _of_part(day: dt.date, stores: Stores, part: Part, common: Common, called: str) -> Iterator[pa.RecordBatch]:
     """The features of one part; the first batch is empty and typed."""
-    log.info("features of the customers from %s on", part.low or "the first")
+    log.info("features, part %s", called)
     with engine.session(stores.lake) as session:
         _look_up(session, stores, known=day, as_of=day, part=part)
         made = _families(session, day, common)

@@ -3,9 +3,10 @@
 import datetime as dt
 import json
 
+import pyarrow as pa
 import pytest
 
-from segmentation import features, history, lake, settings, tables
+from segmentation import engine, features, history, lake, settings, tables
 from tests import frames
 
 DAY = frames.DAY
@@ -110,7 +111,7 @@ def test_features_in_parts_are_those_of_all_at_once(stores, monkeypatch):
         order_items=items, products=[{"product_id": f"p{n}", "category": "ab"[n % 2]} for n in range(5)],
     )  # fmt: skip
     found = {}
-    for most in (90, 89, 8):
+    for most in (90, 89, 20):
         told = settings.Settings(features={"customers_at_once": most})
         monkeypatch.setattr(settings, "load", lambda told=told: told)
         asked = []
@@ -124,10 +125,21 @@ def test_features_in_parts_are_those_of_all_at_once(stores, monkeypatch):
         with lake.open_parquet(stores.lake, tables.CUSTOMER_FEATURES, DAY) as file:
             notes = {key: value for key, value in file.metadata.metadata.items() if key != b"ARROW:schema"}
             found[most] = file.read().to_pydict(), notes
-        assert len(asked) == {90: 0, 89: 2, 8: 12}[most]
+        assert len(asked) == {90: 0, 89: 2, 20: 5}[most]
     rows, notes = found[90]
     assert rows["customer_id"] == ids
     assert json.loads(notes[b"purchase_model"])
     assert len(set(rows["price_level"])) > 5
     assert found[89] == (rows, notes)
-    assert found[8] == (rows, notes)
+    assert found[20] == (rows, notes)
+
+
+@pytest.mark.parametrize(("most", "begins"), [(1, [None, "b", "c"]), (2, [None, "c"]), (3, [None])])
+def test_parts_are_ranges_of_ids(monkeypatch, most, begins):
+    told = settings.Settings(features={"customers_at_once": most})
+    monkeypatch.setattr(settings, "load", lambda: told)
+    with engine.session("", told) as session:
+        session.put(tables.POPULATION, pa.table({"customer_id": ["c", "a", "b"]}))
+        parts = features._parts(session)
+    assert [part.low for part in parts] == begins
+    assert [part.high for part in parts] == [*begins[1:], None]
