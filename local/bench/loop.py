@@ -181,6 +181,7 @@ def run(customers: int, days: int, rounds: int, seed: int, is_declined: bool, ho
                 practice_shop.grow(dsn, WEEK_DAYS, _silent, FILE)
                 day += dt.timedelta(days=WEEK_DAYS)
         found = campaigns.with_truth(dsn)
+        found = found[found["segment_id"].isna()]
         campaigns.show(found, f"{customers:,} customers: {found['campaign_id'].nunique()} campaigns that were measured")
     finally:
         stack.down(lambda _: None)
