@@ -1,8 +1,11 @@
 """Servers on loopback that keep what they are sent: mail, HTTP posts, metrics, datagrams."""
 
+import datetime as dt
 import gzip
+import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -10,6 +13,11 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from local.processes import free_port
@@ -32,21 +40,68 @@ class Received(list):
 
 
 @contextmanager
-def mail():
-    """A mail server without TLS; yields its port and the messages."""
+def mail(tls=None, certificate=None, login=None):
+    """A mail server; yields its port and the messages.
+
+    :param tls: None; "from_the_beginning", or "starttls", which it then demands.
+    :param certificate: see `certificate`.
+    :param login: (user, password) without which it takes nothing.
+    """
     received = Received()
+    context = None
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
 
     class Handler:
         async def handle_DATA(self, server, session, envelope):
             received.append(message_from_bytes(envelope.content, policy=policy.default))
             return "250 OK"
 
-    controller = Controller(Handler(), hostname="127.0.0.1", port=free_port(None))
+    def is_known(server, session, envelope, mechanism, data):
+        return AuthResult(success=(data.login.decode(), data.password.decode()) == login)
+
+    demands = {"authenticator": is_known, "auth_required": True, "auth_require_tls": True} if login else {}
+    if tls == "starttls":
+        demands |= {"tls_context": context, "require_starttls": True}
+    elif login:
+        demands["auth_require_tls"] = False  # it does not know that there is TLS below it
+    controller = Controller(
+        Handler(),
+        hostname="127.0.0.1",
+        port=free_port(None),
+        ssl_context=context if tls == "from_the_beginning" else None,
+        **demands,
+    )
     controller.start()
     try:
         yield controller.port, received
     finally:
         controller.stop()
+
+
+def certificate(folder):
+    """The file of a key and its certificate for 127.0.0.1, by nobody that is trusted."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 from segmentation import tables, warehouse
 
+_BEING_TOLD = dt.timedelta(minutes=1)  # after that, whoever was telling something is not there any more
 _SUMS = ("aggregates", "training_examples", "movement")  # which return counts of rows by name, and nothing else
 
 
@@ -70,17 +71,37 @@ def write(dsn: str, run: TaskRun) -> None:
 def claim(dsn: str, run: TaskRun, kind: str, cause: str) -> bool:
     """Notes that something of a try is being told; whether it is news.
 
-    It is not if the same kind was told of the same try of the task already, for another entity or model.
+    It is not if the same kind was told of the same try of the task already, for another entity or model: unless that
+    did not arrive, or who was to say whether it did was killed meanwhile. See `delivered`.
     """
-    known = {name: value for name, value in asdict(run).items() if name in ("dag_id", "run_id", "task_id", "day")}
     with _connected(dsn) as connection:
         touched = warehouse.execute(
             connection,
-            f"insert into {tables.ALERTS} (dag_id, run_id, task_id, try_number, kind, day, cause) "  # noqa: S608
-            "values (:dag_id, :run_id, :task_id, :try_number, :kind, :day, :cause) on conflict do nothing",
-            {**known, "try_number": run.try_number, "kind": kind, "cause": cause},
+            f"insert into {tables.ALERTS} as known (dag_id, run_id, task_id, try_number, kind, day, cause) "  # noqa: S608
+            "values (:dag_id, :run_id, :task_id, :try_number, :kind, :day, :cause) "
+            "on conflict (dag_id, run_id, task_id, try_number, kind) do update "
+            "set told_at = now(), cause = excluded.cause, is_delivered = null "
+            "where not known.is_delivered or (known.is_delivered is null and known.told_at < now() - :patience)",
+            {**_alert(run, kind), "day": run.day, "cause": cause, "patience": _BEING_TOLD},
         )
     return touched == 1
+
+
+def delivered(dsn: str, run: TaskRun, kind: str, is_delivered: bool) -> None:
+    """Notes whether what was claimed has gone any way; what has not is news again."""
+    with _connected(dsn) as connection:
+        warehouse.execute(
+            connection,
+            f"update {tables.ALERTS} set is_delivered = :is_delivered where dag_id = :dag_id and run_id = :run_id "  # noqa: S608
+            "and task_id = :task_id and try_number = :try_number and kind = :kind",
+            {**_alert(run, kind), "is_delivered": is_delivered},
+        )
+
+
+def _alert(run: TaskRun, kind: str) -> dict[str, Any]:
+    """The key of a row of `ops.alerts`."""
+    known = {name: value for name, value in asdict(run).items() if name in ("dag_id", "run_id", "task_id", "try_number")}
+    return {**known, "kind": kind}
 
 
 def drop_old(connection, before: dt.datetime) -> int:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 SMTP, WEBHOOK = "alerts_smtp", "alerts_webhook"
 # Airflow ends a task's process 20 s after its work has ended ([core] task_success_overtime): both ways fit into that.
 PATIENCE_SECONDS = 7
+STARTTLS_PORTS = (587, 25)  # unless extra `disable_ssl` says what the port does; any other speaks TLS from the beginning
 
 
 class Alert(BaseNotifier):
@@ -30,8 +31,10 @@ class Alert(BaseNotifier):
     def notify(self, context: Any) -> None:
         """Called by Airflow at the end of a task."""
         try:
-            for message in _messages(context):
-                send(message)
+            for message, ended in _messages(context):
+                went = send(message)
+                if ended is not None:
+                    _note(ended, message.kind, bool(went))
         except Exception as error:
             log.warning("Nobody was told: %s", run_log.told(error))
 
@@ -58,17 +61,19 @@ def send(message: Message) -> list[str]:
     return went
 
 
-def _messages(context: Any) -> list[Message]:
+def _messages(context: Any) -> list[tuple[Message, Any]]:
+    """What is news, each with the try that it is of; a deadline is of none."""
     if "deadline" in context:
-        return [_of_deadline(context)]
+        return [(_of_deadline(context), None)]
     ti = context["ti"]
     if run_log.in_own_process(context) and context["exception"] is None:
         found = notices.of_result(ti.task_id, run_log.result_of(context)) if notices.has_any(ti.task_id) else []
         ended = run_log.task_run(context, run_log.SUCCESS) if found else None
-        return [_of_task(context, each.kind, each.cause) for each in found if _is_news(ended, each.kind, each.cause)]
-    row = run_log.task_run(context, run_log.FAILED)
-    kind = getattr(context.get("exception"), "kind", notices.FAILURE)
-    return [_of_task(context, kind, row.cause)] if _is_news(row, kind, row.cause) else []
+        told = [(each.kind, each.cause) for each in found]
+    else:
+        ended = run_log.task_run(context, run_log.FAILED)
+        told = [(getattr(context.get("exception"), "kind", notices.FAILURE), ended.cause)]
+    return [(_of_task(context, kind, cause), ended) for kind, cause in told if _is_news(ended, kind, cause)]
 
 
 def _is_news(row: Any, kind: str, cause: str) -> bool:
@@ -81,6 +86,16 @@ def _is_news(row: Any, kind: str, cause: str) -> bool:
     except Exception as error:
         log.warning("It is not known what was told already: %s", run_log.told(error))
         return True
+
+
+def _note(row: Any, kind: str, is_delivered: bool) -> None:
+    """So that what went no way is tried again when the next part of the task fails."""
+    from segmentation import task_runs
+
+    try:
+        task_runs.delivered(run_log.marketing(), row, kind, is_delivered)
+    except Exception as error:
+        log.warning("It could not be noted whether it was told: %s", run_log.told(error))
 
 
 def _of_task(context: Any, kind: str, cause: str) -> Message:
@@ -151,9 +166,18 @@ def _mail(connection: Connection, message: Message) -> None:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     class Mail(SmtpHook):
-        """Whose patience ends before Airflow's."""
+        """Whose patience ends before Airflow's, and which does not ask for TLS inside of TLS, as it does by default."""
 
         timeout, smtp_retry_limit = PATIENCE_SECONDS, 0
+
+        @property
+        def use_ssl(self) -> bool:
+            is_off = connection.extra_dejson.get("disable_ssl", connection.port in STARTTLS_PORTS)
+            return not is_off
+
+        @property
+        def smtp_starttls(self) -> bool:
+            return super().smtp_starttls and not self.use_ssl
 
     to = connection.extra_dejson.get("to_email")
     if not to:

@@ -4,6 +4,8 @@ import asyncio
 import datetime as dt
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from segmentation_airflow import alert_text, alerts, run_log
 from segmentation_airflow.alerts import Alert
 from tests import receivers
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 DAY = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 ERROR = gate.GateError("raw: 3 rows, for example C-4", summary="raw.orders: price is negative: 3 of 9 rows")
 
@@ -136,6 +139,57 @@ def test_what_cannot_be_delivered_fails_nothing_tells_no_secret_and_does_not_kee
     Alert()(context() | {"ti": None})
     assert "Nobody was told" in caplog.text
     assert "tok" not in caplog.text
+
+
+@pytest.mark.parametrize("page", ["watching.md", "deployment.md"])
+@pytest.mark.parametrize("tls", ["from_the_beginning", "starttls"])
+def test_the_documents_connection_delivers_over_tls_with_a_login(monkeypatch, database, tmp_path, page, tls):
+    """With its host and port replaced: 465 as any port, 587 as one that is known for STARTTLS."""
+    text = (DOCS / page).read_text("utf-8")
+    [value] = re.findall(r"AIRFLOW_CONN_ALERTS_SMTP='?(\{.*?\}\})", text, re.DOTALL)
+    connection = json.loads(value)
+    assert connection["port"] == 465
+    certificate = receivers.certificate(tmp_path)
+    login = (connection["login"], connection["password"])
+    with receivers.mail(tls, certificate, login) as (port, mails):
+        if tls == "starttls":
+            monkeypatch.setattr(alerts, "STARTTLS_PORTS", (port,))
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_ALERTS_SMTP", json.dumps({**connection, "host": "127.0.0.1", "port": port})
+        )
+        monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}")
+        Alert()(context())
+        [mail] = mails
+        assert mail["to"] == connection["extra"]["to_email"][0]
+
+
+def test_a_mail_server_whose_certificate_nobody_trusts_gets_no_password(monkeypatch, database, tmp_path, caplog):
+    with receivers.mail("from_the_beginning", receivers.certificate(tmp_path), ("u", "secret")) as (port, mails):
+        value = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "login": "u", "password": "secret"}
+        value["extra"] = {"from_email": "f@x.example", "to_email": "team@x.example"}
+        monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", json.dumps(value))
+        Alert()(context())
+    assert not mails
+    assert "could not be told by alerts_smtp: SSLCertVerificationError" in caplog.text
+
+
+def test_what_went_no_way_is_tried_again_by_the_next_part_that_fails(monkeypatch, database):
+    def fail(map_index):
+        each = context()
+        each["ti"].map_index = map_index
+        Alert()(each)
+
+    with receivers.web(status=500) as (port, posts):
+        connections(monkeypatch, web_port=port)
+        fail(0)
+        assert len(posts) == 1
+    with receivers.web() as (port, posts):
+        connections(monkeypatch, web_port=port)
+        fail(1)
+        fail(2)
+        assert [body["task"] for _, body in posts] == ["validate_raw 1"]
+    with warehouse.connect(database) as connection:
+        assert warehouse.fetch(connection, "select is_delivered from ops.alerts") == [(True,)]
 
 
 def test_a_receiver_that_does_not_answer_is_left_before_airflow_ends_the_task(monkeypatch, database, caplog):

@@ -37,6 +37,24 @@ def test_the_same_thing_is_told_once_for_all_parts_of_a_task(warehouse_dsn):
     assert fetch(warehouse_dsn, "select count(*) from ops.alerts") == [(3,)]
 
 
+def test_what_did_not_arrive_is_news_again_and_what_did_is_not(warehouse_dsn):
+    others = [replace(RUN, map_index=each) for each in range(1, 5)]
+    assert task_runs.claim(warehouse_dsn, RUN, "failed task", "no route")
+    assert not task_runs.claim(warehouse_dsn, others[0], "failed task", "while the first is being told")
+    task_runs.delivered(warehouse_dsn, RUN, "failed task", False)
+    assert task_runs.claim(warehouse_dsn, others[1], "failed task", "the second way")
+    task_runs.delivered(warehouse_dsn, others[1], "failed task", True)
+    assert not task_runs.claim(warehouse_dsn, others[2], "failed task", "told already")
+    assert fetch(warehouse_dsn, "select cause, is_delivered from ops.alerts") == [("the second way", True)]
+
+
+def test_who_was_killed_while_telling_holds_nobody_up(warehouse_dsn):
+    assert task_runs.claim(warehouse_dsn, RUN, "failed task", "no route")
+    with warehouse.connect(warehouse_dsn) as connection:
+        warehouse.execute(connection, "update ops.alerts set told_at = told_at - interval '61 seconds'")
+    assert task_runs.claim(warehouse_dsn, replace(RUN, map_index=1), "failed task", "no route")
+
+
 def test_old_runs_are_dropped(warehouse_dsn):
     task_runs.write(warehouse_dsn, RUN)
     task_runs.write(warehouse_dsn, replace(RUN, run_id="s", finished_at=BEGUN + dt.timedelta(days=2)))

@@ -40,7 +40,11 @@ create table if not exists ops.alerts (
     day date,
     told_at timestamptz not null default now(),
     cause text not null,
+    is_delivered boolean,
     primary key (dag_id, run_id, task_id, try_number, kind)
 );
 
+alter table ops.alerts add column if not exists is_delivered boolean;
+
 comment on table ops.alerts is 'What somebody was told of, once each: not once for every entity or model that fails';
+comment on column ops.alerts.is_delivered is 'Whether it went any way; if not, the next part that fails tries again';
