@@ -1,5 +1,6 @@
 """
-The Data Docs inside Airflow's own pages: for whoever may see the DAGs, since their examples name customers.
+The Data Docs inside Airflow's own pages: what broke on which day is for whoever may see the daily DAG; the page of a
+table, whose examples are keys of rows and so may name customers, for whoever may see customers (`rights`).
 
 `/segmentation/data-docs/<day>/<table>.html` hands out a page of the lake; `/segmentation/data-docs-of-run` finds the
 day of a run. `/segmentation/data-docs/campaigns/index.html` leads to what each campaign has changed.
@@ -9,18 +10,20 @@ import os
 import re
 
 from airflow.api_fastapi.common.db.common import SessionDep
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models import DagRun
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 
-WATCHED_DAG = "segment_customers_daily"
+from segmentation_airflow import rights
+
 PAGE = re.compile(r"(?:(?:\d{4}-\d{2}-\d{2}/)?[a-z_.]+|campaigns/[A-Za-z0-9_-]+)\.html")
+WITHOUT_EXAMPLES = re.compile(r"(?:\d{4}-\d{2}-\d{2}/)?index\.html|campaigns/.*")
 
 app = FastAPI(
     title="Segmentation",
-    dependencies=[Depends(requires_access_dag("GET", param_dag_id=WATCHED_DAG))],
+    dependencies=[Depends(rights.requires_aggregates)],
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
@@ -28,8 +31,20 @@ app = FastAPI(
 
 
 @app.get("/data-docs/{path:path}", response_class=HTMLResponse)
-def page(path: str) -> str:
-    """A page of the Data Docs."""
+def page(path: str, request: Request, user: GetUserDep) -> str:
+    """A page of the Data Docs, if the user may see it."""
+    if not WITHOUT_EXAMPLES.fullmatch(path) and not rights.may_see_customers(request, user):
+        raise HTTPException(
+            403, f"The page of a table may name customers: it is for whoever may run {rights.EXPORT_DAG}."
+        )
+    return text_of(path)
+
+
+def text_of(path: str) -> str:
+    """A page of the Data Docs.
+
+    :raises HTTPException: 404, there is none; or the path is none of theirs.
+    """
     from segmentation import lake, settings
 
     found = None

@@ -1,27 +1,24 @@
 """
 The Segments page inside Airflow, at `/segmentation/segments`, beside the Data Docs and behind the same login.
 
-Aggregates are for whoever may see the daily DAG. One customer is for whoever may run `export_customer`, which hands out
-all that is kept of a person: he learns nothing here that he could not ask for there.
+Aggregates are for whoever may see the daily DAG, one customer is not: see `rights`.
 """
 
 import logging
 from datetime import UTC, datetime
 from typing import Annotated
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import APIRouter, Depends, Form, Header, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
+from segmentation_airflow import rights
 from segmentation_airflow.data_docs_pages import app
 from segmentation_airflow.stores import MARKETING, MLFLOW, dsn
 
 log = logging.getLogger(__name__)
-EXPORT_DAG = "export_customer"
-_requires_customers = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=EXPORT_DAG)
 
 router = APIRouter()
 
@@ -31,10 +28,10 @@ def segments(
     request: Request, user: GetUserDep, lang: str | None = None, accept_language: Annotated[str | None, Header()] = None
 ) -> HTMLResponse:
     """The page, in the language of `?lang=` (en, zh), else in the browser's."""
-    return _page(lang, accept_language, may_see_customers=_may_see_customers(request, user))
+    return _page(lang, accept_language, may_see_customers=rights.may_see_customers(request, user))
 
 
-@router.post("/segments", response_class=HTMLResponse, dependencies=[Depends(_requires_customers)])
+@router.post("/segments", response_class=HTMLResponse, dependencies=[Depends(rights.requires_customers)])
 def customer(
     user: GetUserDep,
     customer: Annotated[str, Form(max_length=200)],
@@ -44,14 +41,6 @@ def customer(
     """The page with one customer. By POST, so that no address and no access log names a customer."""
     log.info("%s looked up a customer on the Segments page", user.get_name())
     return _page(lang, accept_language, may_see_customers=True, customer_id=customer.strip())
-
-
-def _may_see_customers(request: Request, user) -> bool:
-    try:
-        _requires_customers(request, user)
-    except HTTPException:
-        return False
-    return True
 
 
 def _page(lang, accept_language, *, may_see_customers: bool, customer_id: str | None = None) -> HTMLResponse:

@@ -82,7 +82,7 @@ def test_every_task_is_held_to_it(monkeypatch):
 def test_so_is_the_page_of_the_data_docs(monkeypatch):
     monkeypatch.setenv("LAKE_URI", "/lake/../../etc")
     with pytest.raises(lake.LakeUriError, match="leads elsewhere"):
-        data_docs_pages.page("index.html")
+        data_docs_pages.text_of("index.html")
 
 
 def test_a_lake_may_lie_at_an_awkward_address(tmp_path):
@@ -114,7 +114,7 @@ def docs(tmp_path, monkeypatch):
 
     def page(path):
         try:
-            return data_docs_pages.page(path)
+            return data_docs_pages.text_of(path)
         except data_docs_pages.HTTPException as error:
             return error.status_code
 

@@ -10,10 +10,10 @@ from airflow.api_fastapi.core_api import security
 from fastapi.testclient import TestClient
 
 from segmentation.settings import Stores
-from segmentation_airflow import segments_view
+from segmentation_airflow import rights, segments_view
 from tests.segmentation.test_segments_page import DAY, put
 
-DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{segments_view.EXPORT_DAG}.py"
+DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{rights.EXPORT_DAG}.py"
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,21 @@ def test_its_links_lead_to_the_data_docs(client):
     assert client("VIEWER").get("/data-docs/1999-01-01/index.html").status_code == 404
 
 
-def test_the_dag_whose_right_is_asked_for_exists():
-    assert re.search(rf"^def {segments_view.EXPORT_DAG}\(", DAG_FILE.read_text("utf-8"), re.MULTILINE)
+def test_the_page_of_a_table_which_names_customers_is_not_for_who_sees_aggregates_only(client):
+    viewer, user = client("VIEWER"), client("USER")
+    [table] = {re.search(r'href="([a-z_.]+\.html)"', viewer.get(f"/data-docs/{DAY}/index.html").text)[1]}
+    path = f"/data-docs/{DAY}/{table}"
+    refused = viewer.get(path)
+    assert refused.status_code == 403
+    assert "it is for whoever may run export_customer" in refused.text
+    assert user.get(path).status_code == 200
+    assert viewer.get("/data-docs/index.html").status_code == 200
+
+
+def test_the_dags_whose_rights_are_asked_for_exist():
+    daily = DAG_FILE.with_name(f"{rights.WATCHED_DAG}.py")
+    assert re.search(rf"^def {rights.WATCHED_DAG}\(", daily.read_text("utf-8"), re.MULTILINE)
+    assert re.search(rf"^def {rights.EXPORT_DAG}\(", DAG_FILE.read_text("utf-8"), re.MULTILINE)
 
 
 def test_the_navigation_leads_to_the_page():
