@@ -13,11 +13,16 @@ from airflow.providers.openlineage.extractors.base import BaseExtractor, Operato
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.transport.transform import EventTransformer
 
-from segmentation import causes
+from segmentation import causes, tables
 
 NAMESPACE = "fenqun"
-_SEGMENTS, _MODELS = "marketing.customer_segments", "registry.models"
-# Task -> what it reads, what it writes; a task that is not here tells of no data set
+_MODELS = "registry.models"
+_PUBLISHED = [
+    f"marketing.{name}"
+    for name in ("customer_segments", "segment_changes", "segment_history", "segment_profiles", "snapshots")
+]
+# Task -> what it reads, what it writes; a task that is not here tells of no data set. Schemas of `_SCHEMAS` stand for all
+# that they hold, or for the entity's table where a task is for one of them.
 TABLES = {
     "extract": (["shop"], ["staged"]),
     "validate_raw": (["staged"], ["raw", "quarantine.rows", "quality.results"]),
@@ -29,7 +34,7 @@ TABLES = {
     "recommend": (["raw.products", "agg"], ["score.recommendations_daily"]),
     "strategy": (["score.customer_daily", "feat.customer_daily"], ["score.strategy_daily"]),
     "validate_strategies": (["score.strategy_daily"], ["quality.results"]),
-    "publish": (["score.customer_daily", "score.strategy_daily", "score.recommendations_daily"], [_SEGMENTS]),
+    "publish": (["score.customer_daily", "score.strategy_daily", "score.recommendations_daily"], _PUBLISHED),
     "performance": (["score.customer_daily", "raw", "agg"], ["ops.performance"]),
     "drift": (["feat.customer_daily", "feat.training_examples", "score.customer_daily"], ["ops.drift"]),
     "retrain": (["ops.performance", "ops.drift"], ["ops.retrains"]),
@@ -43,7 +48,9 @@ TABLES = {
     "learn": (["raw", "feat.contact_examples", "score.strategy_daily"], [_MODELS]),
     "movement": (["raw.products", "agg.product_days"], ["marketing.product_movement"]),
 }
-_IN_PARTS = ("shop", "staged", "raw")  # of an entity each, where the task is for one of them
+_OF_ENTITIES = ("shop", "staged", "raw")
+_SCHEMAS = {name: [f"{name}.{entity}" for entity in tables.ENTITIES] for name in _OF_ENTITIES}
+_SCHEMAS["agg"] = [each.table for each in tables.AGGREGATES.values()]
 
 
 class StageLineage(BaseExtractor):
@@ -61,7 +68,10 @@ class StageLineage(BaseExtractor):
 
 
 def _data_sets(names: list[str], entity: str | None) -> list[Dataset]:
-    return [Dataset(NAMESPACE, f"{name}.{entity}" if entity and name in _IN_PARTS else name) for name in names]
+    found: list[str] = []
+    for name in names:
+        found += [f"{name}.{entity}"] if entity and name in _OF_ENTITIES else _SCHEMAS.get(name, [name])
+    return [Dataset(NAMESPACE, name) for name in found]
 
 
 class WithoutRows(EventTransformer):
