@@ -3,12 +3,13 @@ compare: what the weekly training made against the champions -> a verdict per mo
 
 The numbers of the test come from training: the champion's recipe, learnt from the same rows, on the same test cutoff.
 What would change for customers is found here: the newest rows, scored by the champions, and by these with each new
-model in the place of its own; and the strategies that the day would choose by either. The rules are in
+model in the place of its own; and the strategies that the day would choose by either; then by all at once that may be
+promoted, as each may change few customers' offers and together they may change many. The rules are in
 `promotion_rules`; where they leave it open, a human gets the page that is written here.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,13 @@ class Difference:
     :param columns: model -> published column -> a table, from (rows) to (columns), of how many customers.
     :param unread: model -> why its champion can score nobody.
     :param unchosen: why it is not known who would get which strategy; None: it is.
+    :param together: of several models, each in the place of its champion: published column -> such a table.
     """
 
     columns: Mapping[str, Mapping[str, pd.DataFrame]]
     unread: Mapping[str, str]
     unchosen: str | None = None
+    together: Callable[[Collection[str]], Mapping[str, pd.DataFrame]] = lambda models: {}
 
     def shares(self, model: str) -> dict[str, float]:
         """column -> share of the customers, 0..1, for whom the model would change it."""
@@ -72,18 +75,15 @@ def compare_models(
     champions = _champions(day, made, registry)
     new = {model: registry.version(model, result["version"]) for model, result in made.items()}
     difference = _difference(day, champions, new, registry, stores, strategies, config)
+    found = {model: _findings(model, made[model]["metrics"], champions, difference, registry, config) for model in new}
+    at_once = _together(found, difference, config.promotion)
     verdicts, questions = {}, {}
     for model, version in new.items():
-        champion = champions.get(model)
-        known = registry.metrics(champion) if champion else None
-        findings = promotion_rules.judge(model, made[model]["metrics"], known, difference.shares(model), config)
-        if model in difference.unread:
-            findings.append(Finding("changes", difference.unread[model], "the champion has to be read", ASK))
-        elif difference.unchosen and champion:
-            findings.append(Finding("changes", difference.unchosen, "the strategies have to be read", ASK))
-        verdict = promotion_rules.worst(finding.verdict for finding in findings)
+        findings = [*found[model], *at_once.get(model, ())]
+        verdict = _verdict(findings)
         reasons = [finding.words for finding in findings if finding.verdict != PASS]
         verdicts[model] = {"version": version.version, "verdict": verdict, "reasons": reasons}
+        champion = champions.get(model)
         text = page(champion, verdict, findings, difference.columns.get(model, {}))
         questions[model] = {"subject": _question(version, champion), "body": text}
         registry.attach(version, "comparison.md", f"# {model} version {version.version}\n\n{text}")
@@ -97,6 +97,46 @@ def compare_models(
         "asked": asked,
         "questions": [questions[model] for model in asked],
     }
+
+
+def _findings(
+    model: str,
+    metrics: Mapping[str, float],
+    champions: Mapping[str, Version],
+    difference: Difference,
+    registry: Registry,
+    config: settings.Settings,
+) -> list[Finding]:
+    """What every rule says of a model by itself."""
+    champion = champions.get(model)
+    known = registry.metrics(champion) if champion else None
+    findings = promotion_rules.judge(model, metrics, known, difference.shares(model), config)
+    if model in difference.unread:
+        findings.append(Finding("changes", difference.unread[model], "the champion has to be read", ASK))
+    elif difference.unchosen and champion:
+        findings.append(Finding("changes", difference.unchosen, "the strategies have to be read", ASK))
+    return findings
+
+
+def _together(
+    found: Mapping[str, Sequence[Finding]], difference: Difference, limits: settings.Promotion
+) -> dict[str, list[Finding]]:
+    """What is said besides of each model that would be promoted without a question and changes offers, if several
+    would."""
+
+    def changes_offers(model: str) -> bool:
+        shares = difference.shares(model)
+        return any(shares.get(name) for name in strategy_changes.COLUMNS)
+
+    passing = [model for model, findings in found.items() if _verdict(findings) == PASS and changes_offers(model)]
+    if len(passing) < 2:
+        return {}
+    changed = {name: changed_share(table) for name, table in difference.together(passing).items()}
+    return dict.fromkeys(passing, promotion_rules.judge_together(passing, changed, limits))
+
+
+def _verdict(findings: Iterable[Finding]) -> str:
+    return promotion_rules.worst(finding.verdict for finding in findings)
 
 
 def changed_share(table: pd.DataFrame) -> float:
@@ -205,16 +245,28 @@ def _difference(
         }
         for model, each in zip(judged, then, strict=True)
     }
+
+    def offers(batches: Sequence[pa.RecordBatch]) -> list[dict[str, pd.DataFrame]]:
+        """What each of several sets of scores changes of the strategies; nothing where there are none."""
+        now, *others = strategy_changes.chosen(day, stores, features, share, [old, *batches], strategies)
+        return [
+            {name: _counted(now[name].fillna("none"), each[name].fillna("none")) for name in strategy_changes.COLUMNS}
+            if now["strategy_id"].notna().any() or each["strategy_id"].notna().any()
+            else {}
+            for each in others
+        ]
+
     try:
-        now, *others = strategy_changes.chosen(day, stores, features, share, [old, *then], strategies)
+        for model, tables_ in zip(judged, offers(then), strict=True):
+            columns[model] |= tables_
     except (StrategiesError, UntrustedModelError) as error:
         return Difference(columns, unread, f"{error}".replace("\n", " "))
-    for model, each in zip(judged, others, strict=True):
-        if now["strategy_id"].notna().any() or each["strategy_id"].notna().any():
-            columns[model] |= {
-                name: _counted(now[name].fillna("none"), each[name].fillna("none")) for name in strategy_changes.COLUMNS
-            }
-    return Difference(columns, unread)
+
+    def together(models: Collection[str]) -> dict[str, pd.DataFrame]:
+        [found] = offers([scores({**serving, **{model: new[model] for model in models}})])
+        return found
+
+    return Difference(columns, unread, together=together)
 
 
 def _counted(old: pd.Series, new: pd.Series) -> pd.DataFrame:

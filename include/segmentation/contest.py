@@ -120,6 +120,8 @@ def hold(
                 best, predictions[name] = value, predicted
             return value
 
+        for fold, _ in rounds:
+            fold.prepared(candidate.pipeline(candidate.defaults))  # what all trials share is not of the search's time
         seconds = config.search_seconds / max(tunable, 1)
         found[candidate.name] = search(candidate, score, seconds, config, (known or {}).get(candidate.name))
         told(f"{candidate.name}: {best:.4f} after {len(found[candidate.name].trials)} trials")

@@ -6,7 +6,7 @@ between a human decides. It fails only for what chance does not explain: with it
 where the number has one. A rule whose number is not there does not apply.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from segmentation import settings, tables
@@ -56,6 +56,11 @@ def judge(
         found.append(_changes("strategy", metrics["changed_share_strategy"], limits))
     if champion is not None and model in tables.TARGETS:
         found.append(_gain(metrics, limits))
+        found += [
+            _promise(name, metrics, champion, config.retrain)
+            for name in _CHANCE
+            if name in metrics and name in champion
+        ]
     if "auc" in metrics and "calibration_error" in metrics:
         found.append(_calibration(metrics, limits))
     if "total_ratio" in metrics:
@@ -66,6 +71,26 @@ def judge(
     if champion is None:
         return [replace(each, verdict=PASS) if each.verdict == ASK else each for each in found]
     return found
+
+
+def judge_together(models: Collection[str], changed: Mapping[str, float], limits: Promotion) -> list[Finding]:
+    """What is said of several models that would be promoted at once: each may change little, and all of them much.
+
+    Never fail: a human may still take some of them.
+
+    :param changed: column -> share of the customers, 0..1, for whom it would be another.
+    """
+    words = f"passes up to {limits.good_changed_share:.0%}"
+    called = f"with {', '.join(sorted(models))} at once"
+    return [
+        Finding(
+            "changes together",
+            f"{column} would change for {share:.1%} of the customers {called}",
+            words,
+            PASS if share <= limits.good_changed_share else ASK,
+        )
+        for column, share in changed.items()
+    ]
 
 
 def worst(verdicts: Iterable[str]) -> str:
@@ -130,10 +155,29 @@ def _gain(metrics: Mapping[str, float], limits: Promotion) -> Finding:
     )
 
 
+def _promise(
+    name: str, metrics: Mapping[str, float], champion: Mapping[str, float], config: settings.Retrain
+) -> Finding:
+    """The champion's recipe suffers as the new one does from whatever is wrong with the rows; what the champion
+    promised in its time does not."""
+    number, promised = metrics[name], champion[name]
+    high, least = metrics.get(f"{name}_high", number), champion.get(f"{name}_low", promised)
+    is_worse = high < least and promised - number > config.max_rank_shortfall
+    called = "AUC" if name == "auc" else "Spearman's correlation"
+    return Finding(
+        "promise",
+        f"{called} {number:.3f}, where the champion's training found {promised:.3f}",
+        f"passes unless surely less, by over {config.max_rank_shortfall}",
+        ASK if is_worse else PASS,
+    )
+
+
 def _calibration(metrics: Mapping[str, float], limits: Promotion) -> Finding:
     error, before = metrics["calibration_error"], metrics.get("champion_calibration_error", 0.0)
     low, good = metrics.get("calibration_error_low", error), max(limits.good_calibration_error, before)
-    words = f"passes up to {good:.3f}, fails above {limits.bad_calibration_error:.3f}"
+    words = (
+        f"passes up to {min(good, limits.bad_calibration_error):.3f}, fails above {limits.bad_calibration_error:.3f}"
+    )
     verdict = _falling(error, low, good, limits.bad_calibration_error)
     return Finding("calibration", f"calibration error {error:.3f}", words, verdict)
 
@@ -143,14 +187,14 @@ def _total(metrics: Mapping[str, float], limits: Promotion) -> Finding:
     ends = [metrics.get(f"total_ratio_{end}", ratio) for end in ("low", "high")]
     least = 0.0 if min(ends) <= 1 <= max(ends) else min(abs(end - 1) for end in ends)
     good = max(limits.good_total_off, abs(metrics.get("champion_total_ratio", 1.0) - 1))
-    words = f"passes if off by up to {good:.2f}, fails above {limits.bad_total_off:.2f}"
+    words = f"passes if off by up to {min(good, limits.bad_total_off):.2f}, fails above {limits.bad_total_off:.2f}"
     verdict = _falling(abs(ratio - 1), least, good, limits.bad_total_off)
     return Finding("calibration", f"foresees {ratio:.2f} times what was spent", words, verdict)
 
 
 def _fairness(gap: float, champion: Mapping[str, float], limits: Promotion) -> Finding:
     good = max(limits.good_fairness_gap, champion.get("fairness_gap", 0.0))
-    words = f"passes up to {good:.3f}, fails above {limits.bad_fairness_gap:.3f}"
+    words = f"passes up to {min(good, limits.bad_fairness_gap):.3f}, fails above {limits.bad_fairness_gap:.3f}"
     verdict = _falling(gap, gap, good, limits.bad_fairness_gap)
     return Finding("fairness", f"true positive rates of groups differ by {gap:.3f} beyond chance", words, verdict)
 
@@ -162,5 +206,6 @@ def _changes(column: str, share: float, limits: Promotion) -> Finding:
 
 
 def _falling(number: float, least: float, good: float, bad: float) -> str:
-    """For a number that should be small; `least` is the lower end of its interval."""
-    return PASS if number <= good else FAIL if least > bad else ASK
+    """For a number that should be small; `least` is the lower end of its interval. What is surely bad fails, even if
+    the champion is no better."""
+    return FAIL if least > bad else PASS if number <= min(good, bad) else ASK

@@ -2,8 +2,9 @@
 retrain: `ops.performance` + `ops.drift` of a day -> `ops.retrains`: whether to train before the time.
 
 Asked for when what was published is worth less than was promised, beyond what chance explains, or when the customers
-are not those any more that the models have learnt from. A disappointment that the last training knew of already does
-not count again: that training has learnt from it. So many days lie between two trainings at least; and a past day, run
+are not those any more that the models have learnt from. What the last training knew of already, a disappointment or a
+column that had drifted by then, does not count again: that training has seen it, and if nothing of it was promoted, the
+next weekly one tries again. So many days lie between two trainings at least; and a past day, run
 again, asks for none where models of a later day are there.
 """
 
@@ -36,9 +37,8 @@ def retrain_reasons(day: dt.date, stores: Stores) -> list[str]:
         config = settings.load().retrain
         found = dict(_disappointments(connection, day, config))
         known = dict(_disappointments(connection, trained, config)) if trained else {}
-        reasons = [words for measure, words in found.items() if measure not in known] + _drifted(
-            connection, day, config
-        )
+        reasons = [words for measure, words in found.items() if measure not in known]
+        reasons += _drifted(connection, day, trained, config)
         held_back = _held_back(connection, day, trained, config) if reasons else None
         _write(connection, day, reasons, held_back)
     return [] if held_back else reasons
@@ -87,23 +87,30 @@ def _disappointments(connection, day: dt.date, config: settings.Retrain) -> dict
     return {(each.model, each.metric): each.in_words() for each in measures if each.is_worse(config)}
 
 
-def _drifted(connection, day: dt.date, config: settings.Retrain) -> list[str]:
-    """What the drift of a day says that calls for a training, in words."""
-    query = (
-        "select kind, column_name, psi, is_drifted from ops.drift where as_of_date = :day "
-        "order by psi desc, column_name asc"
-    )
-    rows = warehouse.fetch(connection, query, {"day": day})
+def _drifted(connection, day: dt.date, trained: dt.date | None, config: settings.Retrain) -> list[str]:
+    """What the drift of a day says that calls for a training, in words; without what had drifted on the day of the last
+    training already."""
+    rows = _drift(connection, day)
+    known = {(kind, name) for kind, name, _, is_drifted in _drift(connection, trained) if is_drifted} if trained else ()
     features = sum(kind == FEATURE for kind, *_ in rows)
-    far = {
-        kind: [f"{name} {psi:.2f}" for each, name, psi, is_drifted in rows if is_drifted and each == kind]
-        for kind in (FEATURE, SCORE)
-    }
+    far: dict[str, list[str]] = {FEATURE: [], SCORE: []}
+    for kind, name, psi, is_drifted in rows:
+        if is_drifted and (kind, name) not in known:
+            far[kind].append(f"{name} {psi:.2f}")
     told = [f"the scores have drifted: {', '.join(far[SCORE])}"] if far[SCORE] else []
     if len(far[FEATURE]) > config.most_drifted_share * features:
         named = ", ".join(far[FEATURE][:_MOST_NAMED])
         told.append(f"{len(far[FEATURE])} of {features} features have drifted, most of all {named}")
     return told
+
+
+def _drift(connection, day: dt.date) -> list[tuple[str, str, float, bool]]:
+    """(kind, column, PSI, whether it has drifted), the furthest first."""
+    query = (
+        "select kind, column_name, psi, is_drifted from ops.drift where as_of_date = :day "
+        "order by psi desc, column_name asc"
+    )
+    return warehouse.fetch(connection, query, {"day": day})
 
 
 def _held_back(connection, day: dt.date, trained: dt.date | None, config: settings.Retrain) -> str | None:

@@ -2,8 +2,9 @@
 The search for good parameters of a candidate, within a time budget, validated only later in time than it learnt.
 
 Grid: the grid in random order; random: Bergstra and Bengio 2012; Bayesian: the tree-structured Parzen estimator
-(Bergstra et al. 2011); all by Optuna. Each begins with the candidate's defaults, and stops at its last trial or when
-time is up.
+(Bergstra et al. 2011); all by Optuna. Each begins with the candidate's defaults and with what the champion has, and
+stops at its last trial or when time is up. So where one trial takes all the time, the weeks together still search: what
+a week has found, the next one begins with.
 """
 
 import time
@@ -37,6 +38,16 @@ class Fold:
 
     def fitted(self, pipeline: Pipeline) -> tuple[Pipeline, np.ndarray]:
         """The pipeline fitted on the rows to learn from, and what it predicts for the later ones, shape (m,)."""
+        steps, learn, later = self.prepared(pipeline)
+        model = clone(pipeline.steps[-1][1]).fit(learn, self.outcomes)
+        fitted = Pipeline([*steps, (pipeline.steps[-1][0], model)])
+        if not len(later):
+            return fitted, np.empty(0)
+        predicted = model.predict_proba(later)[:, 1] if self.outcomes.dtype == bool else model.predict(later)
+        return fitted, predicted.astype("float64")
+
+    def prepared(self, pipeline: Pipeline) -> tuple[list[tuple[str, Any]], Any, Any]:
+        """The pipeline's first steps fitted, all but the last, with what becomes of the rows: to learn from, later."""
         steps, learn, later, key = [], self.learn, self.later, ""
         for name, step in pipeline.steps[:-1]:
             key += joblib.hash(step)
@@ -48,12 +59,7 @@ class Fold:
                     self._steps[key] = (made, made.transform(learn), made.transform(later) if len(later) else later)
             made, learn, later = self._steps[key]
             steps.append((name, made))
-        model = clone(pipeline.steps[-1][1]).fit(learn, self.outcomes)
-        fitted = Pipeline([*steps, (pipeline.steps[-1][0], model)])
-        if not len(later):
-            return fitted, np.empty(0)
-        predicted = model.predict_proba(later)[:, 1] if self.outcomes.dtype == bool else model.predict(later)
-        return fitted, predicted.astype("float64")
+        return steps, learn, later
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,8 @@ def search(
     """Tries parameters of a candidate, the defaults first.
 
     :param score: of an unfitted pipeline; more is better.
-    :param seconds: after which no new trial begins.
-    :param known: parameters that have done well before; tried next, if time allows.
+    :param seconds: after which no new trial begins, but for the defaults and the known ones.
+    :param known: parameters that have done well before; tried whatever time it takes.
     """
 
     def tried(trial: optuna.Trial) -> float:
@@ -87,13 +93,14 @@ def search(
 
     study = optuna.create_study(direction="maximize", sampler=_sampler(candidate, config))
     study.enqueue_trial({name: candidate.defaults[name] for name in candidate.space})
-    if known and candidate.space and set(candidate.space) <= set(known):
+    if config.search != "none" and known and candidate.space and set(candidate.space) <= set(known):
         study.enqueue_trial({name: known[name] for name in candidate.space}, skip_if_exists=True)
+    first = len(study.get_trials(states=[optuna.trial.TrialState.WAITING]))
     begun = time.monotonic()
-    study.optimize(tried, n_trials=1)
-    more = config.search_trials - 1 if candidate.space and config.search != "none" else 0
+    study.optimize(tried, n_trials=first)
+    more = config.search_trials - first if candidate.space and config.search != "none" else 0
     left = seconds - (time.monotonic() - begun)
-    if more and left > 0:
+    if more > 0 and left > 0:
         study.optimize(tried, n_trials=more, timeout=left)
     done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     rows = [{**each.params, "score": each.value, "seconds": each.duration.total_seconds()} for each in done]

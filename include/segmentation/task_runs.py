@@ -100,7 +100,9 @@ def delivered(dsn: str, run: TaskRun, kind: str, is_delivered: bool) -> None:
 
 def _alert(run: TaskRun, kind: str) -> dict[str, Any]:
     """The key of a row of `ops.alerts`."""
-    known = {name: value for name, value in asdict(run).items() if name in ("dag_id", "run_id", "task_id", "try_number")}
+    known = {
+        name: value for name, value in asdict(run).items() if name in ("dag_id", "run_id", "task_id", "try_number")
+    }
     return {**known, "kind": kind}
 
 

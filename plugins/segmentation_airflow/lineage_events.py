@@ -21,8 +21,8 @@ _PUBLISHED = [
     f"marketing.{name}"
     for name in ("customer_segments", "segment_changes", "segment_history", "segment_profiles", "snapshots")
 ]
-# Task -> what it reads, what it writes; a task that is not here tells of no data set. Schemas of `_SCHEMAS` stand for all
-# that they hold, or for the entity's table where a task is for one of them.
+# Task -> what it reads, what it writes; a task that is not here tells of no data set. Those of `_SCHEMAS` stand for all
+# that is in them, or for the entity's table where a task is for one of them.
 TABLES = {
     "extract": (["shop"], ["staged"]),
     "validate_raw": (["staged"], ["raw", "quarantine.rows", "quality.results"]),

@@ -154,9 +154,7 @@ def test_the_documents_connection_delivers_over_tls_with_a_login(monkeypatch, da
     with receivers.mail(tls, certificate, login) as (port, mails):
         if tls == "starttls":
             monkeypatch.setattr(alerts, "STARTTLS_PORTS", (port,))
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_ALERTS_SMTP", json.dumps({**connection, "host": "127.0.0.1", "port": port})
-        )
+        monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", json.dumps({**connection, "host": "127.0.0.1", "port": port}))
         monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}")
         Alert()(context())
         [mail] = mails

@@ -150,6 +150,33 @@ def test_a_model_is_asked_about_that_changes_offers_and_nothing_else_that_is_pub
         assert numbers["changed_share_strategy_id"] == numbers["changed_share_offer"] == pytest.approx(share)
 
 
+def test_models_that_each_change_few_offers_and_together_many_are_asked_about(stores, registry, strategies):
+    promote_both(registry, DAY)
+    registry.promote(PURCHASE, churn(registry, DAY, model=PURCHASE), "for a test")
+    stay, leave = (BUYERS.replace("> 0.5", f"> 0.5 and churn_risk = '{risk}'") for risk in ("low", "high"))
+    leave = (
+        leave.replace("id: buyers", "id: leaving").replace("Buyers", "Leaving").replace("priority: 1", "priority: 2")
+    )
+    strategies.write_text(stay + leave, encoding="utf-8")
+    results = [
+        trained(SEGMENTS, segments(registry, NEXT), SIZES),
+        trained(CHURN, churn(registry, NEXT, border=140.0), SOUND),
+        trained(PURCHASE, churn(registry, NEXT, border=60.0, model=PURCHASE), SOUND),
+    ]
+    found = compare.compare_models(NEXT, results, stores, strategies)
+    for model in (CHURN, PURCHASE):
+        numbers = registry.metrics(registry.version(model, "2"))
+        assert numbers["changed_share_strategy_id"] == pytest.approx(0.2), "which alone would pass"
+        words = (
+            f"strategy_id would change for 40.0% of the customers with {CHURN}, {PURCHASE} at once (passes up to 25%)"
+        )
+        assert words in found["verdicts"][model]["reasons"]
+    assert found["asked"] == [CHURN, PURCHASE]
+    assert "| changes together | strategy_id would change for 40.0%" in found["questions"][0]["body"]
+    one = compare.compare_models(NEXT, results[:2], stores, strategies)
+    assert one["asked"] == [], "with nothing else to change"
+
+
 def test_a_skipped_targets_champion_still_decides_the_strategies(stores, registry, strategies):
     promote_both(registry, DAY)
     registry.promote(PURCHASE, churn(registry, DAY, model=PURCHASE), "for a test")

@@ -45,6 +45,8 @@ def test_the_same_recipe_on_newer_data_passes():
         ({"calibration_error": 0.10, "champion_calibration_error": 0.11}, "pass"),
         ({"calibration_error": 0.16}, "fail"),
         ({"calibration_error": 0.16, "calibration_error_low": 0.12}, "ask"),
+        ({"calibration_error": 0.30, "champion_calibration_error": 0.31}, "fail"),
+        ({"calibration_error": 0.16, "calibration_error_low": 0.12, "champion_calibration_error": 0.31}, "ask"),
         ({"calibration_error": None}, "pass"),
         ({"fairness_gap": 0.10}, "pass"),
         ({"fairness_gap": 0.20}, "ask"),
@@ -67,6 +69,7 @@ def test_the_zones_of_a_probability(metrics, expected):
         ({"total_ratio": 0.7}, "ask"),
         ({"total_ratio": 1.3, "champion_total_ratio": 0.65}, "pass"),
         ({"total_ratio": 1.6}, "fail"),
+        ({"total_ratio": 3.0, "champion_total_ratio": 3.1}, "fail"),
         ({"total_ratio": 1.6, "total_ratio_low": 0.9, "total_ratio_high": 2.4}, "ask"),
         ({"total_ratio": 0.4, "total_ratio_low": 0.3, "total_ratio_high": 0.45}, "fail"),
     ],
@@ -94,6 +97,39 @@ def test_a_gap_between_groups_that_the_champion_has_too_does_not_ask_every_week(
     metrics = {**SOUND, "fairness_gap": 0.18}
     assert verdict(judged("churn_90d", metrics)) == "ask"
     assert verdict(judged("churn_90d", metrics, champion={"fairness_gap": 0.19})) == "pass"
+
+
+def test_a_gap_over_the_limit_fails_whatever_the_champion_has():
+    assert verdict(judged("churn_90d", {**SOUND, "fairness_gap": 0.35}, champion={"fairness_gap": 0.36})) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "champion", "expected"),
+    [
+        ({"auc": 0.56, "auc_low": 0.54, "auc_high": 0.58}, {"auc": 0.93, "auc_low": 0.92}, "ask"),
+        ({"auc": 0.56, "auc_low": 0.54, "auc_high": 0.95}, {"auc": 0.93, "auc_low": 0.92}, "pass"),  # chance may be it
+        ({"auc": 0.91, "auc_low": 0.905, "auc_high": 0.915}, {"auc": 0.93, "auc_low": 0.92}, "pass"),  # little
+        ({"auc": 0.95}, {"auc": 0.93, "auc_low": 0.92}, "pass"),
+        ({"auc": 0.56}, {}, "pass"),  # of a champion that has told nothing
+    ],
+)
+def test_far_less_than_the_champion_promised_is_asked_about_though_its_recipe_does_as_badly_now(
+    metrics, champion, expected
+):
+    assert verdict(judged("churn_90d", {**SOUND, **metrics}, champion={**CHAMPION, **champion})) == expected
+
+
+def test_of_spend_the_promise_is_its_order():
+    champion = {"spearman": 0.6, "spearman_low": 0.58}
+    assert verdict(judged("spend_90d", SPEND, champion)) == "ask"
+
+
+def test_models_that_change_much_at_once_are_asked_about_and_never_refused():
+    few, many = (
+        promotion_rules.judge_together(["b", "a"], {"strategy_id": share}, CONFIG.promotion) for share in (0.2, 0.7)
+    )
+    assert (verdict(few), verdict(many)) == ("pass", "ask")
+    assert many[0].words == ("strategy_id would change for 70.0% of the customers with a, b at once (passes up to 25%)")
 
 
 def test_without_a_champion_there_is_nothing_to_keep_and_what_does_not_fail_passes():

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from segmentation.registry import NoModelError, Registry
-from segmentation.training_run import code_commit
+from segmentation.training_run import code_commit, frame_digest
 
 MODEL = "churn_90d"
 INPUTS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
@@ -94,10 +94,33 @@ def test_a_training_says_by_which_code_settings_and_rows(registry):
     assert re.fullmatch("[0-9a-f]{12}", logged.data.tags["code_digest"])
     assert re.fullmatch("[0-9a-f]{40}|not from a clone", logged.data.tags["code_commit"])
     assert (logged.data.params["as_of"], logged.data.params["dataset_rows"]) == ("2026-06-01", "4")
-    assert logged.data.params["dataset_digest"] == logged.inputs.dataset_inputs[0].dataset.digest
+    assert (
+        logged.data.params["dataset_digest"] == logged.inputs.dataset_inputs[0].dataset.digest == frame_digest(INPUTS)
+    )
     settings = json.loads(mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/settings.json"))
     assert settings["training"]["seed"] == 20_260
     assert "spark" not in settings
+
+
+@pytest.mark.parametrize("change", ["outcome", "late row", "customer", "order", "name"])
+def test_whatever_is_other_in_the_rows_has_another_digest(change):
+    size = 12_000
+    ids = pd.Index([f"c{n}" for n in range(size)], name="customer_id")
+    frame = pd.DataFrame({"visits": np.arange(size, dtype=float), "is_churn": np.arange(size) % 3 == 0}, ids)
+    other = frame.copy()
+    match change:
+        case "outcome":
+            other.iloc[5, 1] = not other.iloc[5, 1]
+        case "late row":
+            other.iloc[11_000, 0] += 1
+        case "customer":
+            other.index = [*ids[:-1], "d"]
+        case "order":
+            other = other.iloc[::-1]
+        case "name":
+            other = other.rename(columns={"visits": "looks"})
+    assert frame_digest(frame) == frame_digest(frame.copy())
+    assert frame_digest(frame) != frame_digest(other)
 
 
 def test_code_outside_a_clone_has_a_digest_and_no_commit(monkeypatch):

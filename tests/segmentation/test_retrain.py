@@ -140,6 +140,19 @@ def test_a_training_that_was_asked_for_is_not_asked_for_again_next_day(shop):
     assert noted(shop, DAY + dt.timedelta(days=1))[2] == f"a training was asked for on {DAY}, less than 3 days before"
 
 
+def test_what_had_drifted_when_it_was_trained_last_asks_for_no_other_training(shop):
+    """A training whose models were all refused leaves the drift as it was: without an end it would be asked for."""
+    drifted(shop, features=50, scores=1, day=TRAINED)
+    drifted(shop, features=52, scores=1)
+    assert retrain.retrain_reasons(DAY, shop) == []
+    later = DAY + dt.timedelta(days=1)
+    drifted(shop, features=80, scores=2, day=later)
+    assert retrain.retrain_reasons(later, shop) == [
+        "the scores have drifted: s1 0.50",
+        "30 of 100 features have drifted, most of all f50 0.50, f51 0.50, f52 0.50, f53 0.50, f54 0.50",
+    ]
+
+
 def test_the_same_day_again_says_the_same_although_it_has_been_trained_for_since(shop, stores):
     drifted(shop, features=50)
     before = retrain.retrain_reasons(DAY, shop)

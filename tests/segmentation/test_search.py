@@ -112,10 +112,17 @@ def test_no_trial_begins_when_time_is_up(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_time_the_defaults_are_tried_alone(way):
-    result, tried = found(known={"C": 9.0, "max_iter": 77}, seconds=0, search=way)
+def test_without_time_only_the_defaults_and_what_the_champion_has_are_tried(way):
+    result, tried = found(seconds=0, search=way)
     assert tried == [(0.5, 100)]
     assert result.params == dict(LINEAR.defaults)
+    result, tried = found(known={"C": 9.0, "max_iter": 77}, seconds=0, search=way)
+    assert tried == [(0.5, 100), (9.0, 77)]
+    assert result.params["C"] == 9.0
+
+
+def test_no_search_tries_nothing_of_the_champions_either():
+    assert found(known={"C": 9.0, "max_iter": 77}, search="none")[1] == [(0.5, 100)]
 
 
 @pytest.mark.parametrize("way", [*WAYS, "none"])
