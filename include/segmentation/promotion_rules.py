@@ -56,11 +56,7 @@ def judge(
         found.append(_changes("strategy", metrics["changed_share_strategy"], limits))
     if champion is not None and model in tables.TARGETS:
         found.append(_gain(metrics, limits))
-        found += [
-            _promise(name, metrics, champion, config.retrain)
-            for name in _CHANCE
-            if name in metrics and name in champion
-        ]
+        found += [_promise(name, metrics, champion, limits) for name in _CHANCE if name in metrics and name in champion]
     if "auc" in metrics and "calibration_error" in metrics:
         found.append(_calibration(metrics, limits))
     if "total_ratio" in metrics:
@@ -155,19 +151,17 @@ def _gain(metrics: Mapping[str, float], limits: Promotion) -> Finding:
     )
 
 
-def _promise(
-    name: str, metrics: Mapping[str, float], champion: Mapping[str, float], config: settings.Retrain
-) -> Finding:
+def _promise(name: str, metrics: Mapping[str, float], champion: Mapping[str, float], limits: Promotion) -> Finding:
     """The champion's recipe suffers as the new one does from whatever is wrong with the rows; what the champion
     promised in its time does not."""
     number, promised = metrics[name], champion[name]
     high, least = metrics.get(f"{name}_high", number), champion.get(f"{name}_low", promised)
-    is_worse = high < least and promised - number > config.max_rank_shortfall
+    is_worse = high < least and promised - number > limits.most_below_promise
     called = "AUC" if name == "auc" else "Spearman's correlation"
     return Finding(
         "promise",
         f"{called} {number:.3f}, where the champion's training found {promised:.3f}",
-        f"passes unless surely less, by over {config.max_rank_shortfall}",
+        f"passes unless surely less, by over {limits.most_below_promise}",
         ASK if is_worse else PASS,
     )
 

@@ -213,6 +213,9 @@ class Promotion(_Group):
     bad_fairness_gap: float = Field(0.25, ge=0, le=1)
     good_changed_share: float = Field(0.25, ge=0, le=1, description="of customers whose segment, band or offer changes")
     bad_changed_share: float = Field(0.60, ge=0, le=1)
+    most_below_promise: float = Field(
+        0.03, ge=0, description="AUC, or Spearman's correlation, below the champion's own; then a human is asked"
+    )
     compared_rows: int = Field(20_000, ge=100, description="customers that both models score for it, at most")
 
     @model_validator(mode="after")
