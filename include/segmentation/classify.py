@@ -26,6 +26,7 @@ from segmentation import (
     model_report,
     pictures,
     recipes,
+    scoring,
     season,
     selection,
     settings,
@@ -34,6 +35,7 @@ from segmentation import (
 from segmentation.contest import Contest
 from segmentation.ensembles import AmountEnsemble, ProbabilityEnsemble
 from segmentation.examples import Examples
+from segmentation.fairness import wilson
 from segmentation.model_artifact import UntrustedModelError
 from segmentation.preparation import NoFeaturesError
 from segmentation.recipes import Recipe
@@ -42,6 +44,7 @@ from segmentation.settings import Stores
 from segmentation.training_run import TrainingRun
 
 _NEWEST_ROWS = 50_000
+_NORMAL_95 = 1.959964
 # Targets that follow how busy the shop is, and whether a busy day makes more of them or fewer
 _SEASONAL = {tables.PURCHASE: 1, tables.CHURN: -1, tables.NEWCOMER: 1}
 
@@ -180,12 +183,28 @@ def _judged(
         numbers = model_report.amounts(run, recipe, test, predicted, config, ensemble)
     else:
         numbers = model_report.probabilities(run, target, recipe, ensemble, test, predicted, config)
+        numbers |= _rates_of_bands(target, recipe.predicted(predicted, False), test.outcomes)
     numbers |= _over_champion(target, recipe, known, offered, train, test, predicted, config)
     if config.has_learning_curve:
         curve = contest.learning_curve(held.recipe, offered, train, horizon_days, config)
         model_report.learning_curve(run, curve, target.is_amount)
     numbers["training_seconds"] = time.monotonic() - begun
     return held.joined(predicted, test, sign * there.shift(cutoff, train.cutoffs)), numbers
+
+
+def _rates_of_bands(target: tables.Target, probability: np.ndarray, outcomes: np.ndarray) -> dict[str, float]:
+    """What is promised of a target that is published as bands, as `performance` measures it later: `rate_<band>`, for
+    how many of a band it came true on the test cutoff, with the interval's ends (`fairness.wilson`). Bands begin there
+    as they begin for the newest customers: by shares."""
+    limits = bands(target, probability)
+    if not limits:
+        return {}
+    found: dict[str, float] = {}
+    names = scoring.banded(target, probability, limits)
+    for name, inside in pd.Series(outcomes.astype(float)).groupby(names):
+        low, high = wilson(rate := float(inside.mean()), len(inside), _NORMAL_95)
+        found |= {f"rate_{name}": rate, f"rate_{name}_low": low, f"rate_{name}_high": high}
+    return found
 
 
 def _final(

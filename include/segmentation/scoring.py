@@ -223,6 +223,15 @@ def band(probability: np.ndarray, high: tuple[str, float], middle: tuple[str, fl
     return np.select(rules, [None, high[0], middle[0]], rest)
 
 
+def banded(target: tables.Target, probability: np.ndarray, bands: Mapping[str, float]) -> np.ndarray:
+    """The band of a target that is published as bands, by name; None where there is no probability.
+
+    :param bands: where a band begins; see `classify.bands`.
+    """
+    middle = ("general", bands["low"]) if target is tables.NEWCOMER else ("medium", bands["medium"])
+    return band(probability, ("high", bands["high"]), middle)
+
+
 def _published(
     target: tables.Target, score: np.ndarray, bands: Mapping[str, float] | None, config: settings.Score
 ) -> dict[str, Any]:
@@ -231,10 +240,8 @@ def _published(
     :param score: shape (n,), NaN for whom it does not apply to.
     :param bands: where a band begins, from the model's metadata.
     """
-    if target is tables.NEWCOMER:
-        return {target.score: band(score, ("high", bands["high"]), ("general", bands["low"]))}
-    if target is tables.SERVICE:
-        return {target.score: band(score, ("high", bands["high"]), ("medium", bands["medium"]))}
+    if target in _BANDED:
+        return {target.score: banded(target, score, bands or {})}
     if target.is_amount:
         kind = tables.SEGMENT_COLUMNS.field(target.score).type
         money = pa.array(np.clip(score, 0, _MOST_MONEY), from_pandas=True)

@@ -255,6 +255,25 @@ def test_bands_on_numbers_one_can_check_by_hand():
     assert classify.bands(tables.NEWCOMER, np.empty(0)) == {"high": 0.5, "low": 0.5}
 
 
+def test_what_bands_promise_is_for_how_many_they_came_true_on_the_test_cutoff(shop):
+    _, results = shop
+    for model, names in (("new_customer_90d", "high general low"), ("service_risk_90d", "high medium low")):
+        numbers = results[model]["metrics"]
+        rates = [numbers[f"rate_{name}"] for name in names.split()]
+        assert rates[0] > numbers["base_rate"] > rates[-1]
+        for name, rate in zip(names.split(), rates, strict=True):
+            assert numbers[f"rate_{name}_low"] <= rate <= numbers[f"rate_{name}_high"]
+    assert "rate_high" not in results["churn_90d"]["metrics"]
+
+
+def test_rates_of_bands_on_numbers_one_can_check_by_hand():
+    probability, outcomes = np.arange(101) / 100, np.arange(101) >= 85
+    found = classify._rates_of_bands(tables.NEWCOMER, probability, outcomes)
+    assert [found[f"rate_{name}"] for name in ("high", "general", "low")] == [pytest.approx(16 / 21), 0, 0]
+    assert found["rate_general_high"] == pytest.approx(0.0876, abs=1e-3)  # Wilson: z^2 / (n + z^2) for 0 of 40
+    assert classify._rates_of_bands(tables.CHURN, probability, outcomes) == {}
+
+
 def test_shares_of_the_bands_are_settings(monkeypatch):
     config = settings.Settings(targets=settings.Targets(high_potential_share=0.1, low_potential_share=0.5))
     monkeypatch.setattr(settings, "load", lambda: config)
