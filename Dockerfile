@@ -18,8 +18,9 @@ RUN useradd --uid 50000 --gid 0 --create-home airflow \
     && mkdir -p /opt/airflow/logs /lake /erased /mlflow \
     && echo '# All settings come from the environment.' > /opt/airflow/airflow.cfg \
     && chown -R airflow:0 /opt/airflow /lake /erased /mlflow \
-    # the official Helm chart's probes call this
-    && printf '#!/bin/sh\nexec "$@"\n' > /entrypoint && chmod 755 /entrypoint
+    # the official Helm chart's probes call this, and its sidecars /clean-logs
+    && printf '#!/bin/sh\nexec "$@"\n' > /entrypoint && chmod 755 /entrypoint \
+    && ln -s /opt/fenqun/deploy/clean_logs.sh /clean-logs
 
 COPY deploy/airflow deploy/mlflow /opt/fenqun/deploy/
 COPY plugins /opt/fenqun/plugins

@@ -135,6 +135,7 @@ def _risk(cells: Sequence[Row], say: Words) -> dict[str, Any] | None:
     heads = [(risk or "none", say.value(risk) if risk else say("no_order")) for risk in risks]
     return {
         "heads": heads,
+        "has_few": any(found.get((tier, risk), 0) is None for tier in tiers for risk in risks),
         "bars": [
             {
                 "name": say.value(tier),

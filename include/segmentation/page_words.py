@@ -83,6 +83,11 @@ class Words:
             return self("no_strategy")
         return _told(_strategies(strategy_file.CONFIG.stat().st_mtime_ns), strategy_id, self.language)
 
+    @staticmethod
+    def language_of_text(text: str) -> str:
+        """What a text of the shop's or of the models' is written in, for whoever reads the page aloud."""
+        return "zh-Hans" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"
+
     def number(self, value: float | None, digits: int = 0) -> str:
         """With commas; few customers are None."""
         return self("few") if value is None else f"{value:,.{digits}f}"

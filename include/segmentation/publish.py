@@ -156,13 +156,21 @@ def _migration(
 def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None) -> None:
     """Keeps what the audit found with the snapshot; a refused one becomes `rejected`."""
     broken = {"stops": verdict.summary(STOP), "warnings": verdict.summary(WARN)}
+    policy = None if published_rows.withheld(day, stores) else published_rows.policy(day, stores)
+    policies = {tables.UPLIFT_MODEL: policy} if policy else {}
     told = {tables.CUSTOMER_SEGMENTS: {"rows": verdict.rows, **broken}}
     warehouse.execute(
         connection,
         "update marketing.snapshots set row_count = :rows, validation = validation || cast(:told as jsonb), "
-        "model_versions = (select model_versions from new_rows limit 1), "
+        "model_versions = (select model_versions from new_rows limit 1) || cast(:policies as jsonb), "
         "status = case when :is_refused then 'rejected' else status end where snapshot_id = :snapshot_id",
-        {"rows": verdict.rows, "told": json.dumps(told), "is_refused": bool(verdict.stops), "snapshot_id": snapshot_id},
+        {
+            "rows": verdict.rows,
+            "told": json.dumps(told),
+            "policies": json.dumps(policies),
+            "is_refused": bool(verdict.stops),
+            "snapshot_id": snapshot_id,
+        },
     )
     gate.report([verdict], f"snapshot {snapshot_id}", day, stores, dag_run_id)
 

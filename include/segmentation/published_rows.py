@@ -26,10 +26,20 @@ _OF_LISTS = {"recommended_products": "recommended_products"}
 
 def withheld(day: dt.date, stores: Stores) -> str | None:
     """Why a day's strategies are not published; None: they are, or there are none."""
+    return _note(day, stores, b"withheld")
+
+
+def policy(day: dt.date, stores: Stores) -> str | None:
+    """The version of `strategy_uplift` that a day's strategies went by; None: by assumed effects, or there are none."""
+    return _note(day, stores, b"policy")
+
+
+def _note(day: dt.date, stores: Stores, name: bytes) -> str | None:
+    """What `strategy` has left beside a day's choices."""
     if not lake.has(stores.lake, tables.STRATEGIES, day):
         return None
     with lake.open_parquet(stores.lake, tables.STRATEGIES, day) as file:
-        told = (file.metadata.metadata or {}).get(b"withheld")
+        told = (file.metadata.metadata or {}).get(name)
     return told.decode() if told else None
 
 

@@ -72,6 +72,7 @@ def choose_strategies(day: dt.date, stores: Stores, key: str, path: Path = strat
         withheld = _withheld(audit)
         told = choice_days.notes({each.strategy.id: each.strategy.holdout_share for each in planned})
         told |= {"withheld": withheld} if withheld else {}
+        told |= {"policy": champion.version.version} if champion and learnt else {}
         written = session.batches(strategy_choice.rows(usable, f"{day}") if usable else _nobody(day))
         fitting = (_fitting(_told(batch, usable, learnt, cutoffs)) for batch in written)
         rows = lake.write(stores.lake, tables.STRATEGIES, day, fitting, tables.STRATEGY_COLUMNS, lambda: told)

@@ -1,6 +1,7 @@
 """A deployment's Airflow, made ready by its own script on a real Postgres: users, login form, the Segments page."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from tests.deploy.test_compose import SERVICES
 from tests.segmentation.test_segments_page import DAY, put
 
 ADMIN = {"username": "boss", "password": "a-password-of-the-admin"}
-COUNTS = "select (select count(*) from ab_user), (select count(*) from slot_pool)"
+COUNTS = "select (select count(*) from ab_user), (select slots from slot_pool where pool = 'shop_warehouse')"
+MORE_SLOTS = "update slot_pool set slots = 5 where pool = 'shop_warehouse'"
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,16 @@ def airflow(postgres_server, new_warehouse, tmp_path_factory):
             subprocess.run(script, **run | {"env": environment | {"AIRFLOW_ADMIN_PASSWORD": password}})
             with warehouse.connect(postgres_server.url("airflow")) as connection:
                 counts += warehouse.fetch(connection, COUNTS)
-        assert counts[0] == counts[1]
+                warehouse.execute(connection, MORE_SLOTS)
+        (users, slots), again = counts
+        assert (users, slots) == (1, 2)
+        assert again == (1, 5), "what somebody has set stays"
         log = (folder / "log").open("wb")
         command = [
             sys.executable,
             "-m",
             "airflow",
-            "api-server",
+            *SERVICES["airflow-apiserver"]["command"][1:],
             "--port",
             address.rpartition(":")[2],
             "--workers",
@@ -104,6 +109,18 @@ def test_nobody_gets_in_without_a_password(airflow):
     for name in ("admin", "airflow", ADMIN["username"]):
         login = {"username": name, "password": name}
         assert requests.post(f"{airflow}/auth/token", json=login, timeout=60).status_code == 401
+
+
+def test_cookies_are_for_tls_only_where_a_trusted_proxy_says_that_the_browser_came_by_it(airflow):
+    """This machine is one; what others say of themselves is not believed (uvicorn's FORWARDED_ALLOW_IPS)."""
+    browser = requests.Session()
+    form = browser.get(f"{airflow}/auth/login/", timeout=60)
+    fields = {**ADMIN, "csrf_token": re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form.text)[1]}
+    headers = {"X-Forwarded-Proto": "https", "Referer": airflow.replace("http:", "https:")}
+    answer = browser.post(f"{airflow}/auth/login/", data=fields, timeout=60, allow_redirects=False, headers=headers)
+    [token] = [each for each in answer.raw.headers.getlist("Set-Cookie") if each.startswith("_token=")]
+    assert "; Secure" in token
+    assert "; HttpOnly" in token
 
 
 def test_the_segments_page_shows_each_role_what_it_may_see(airflow):

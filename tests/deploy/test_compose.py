@@ -48,7 +48,7 @@ def test_every_variable_is_explained_and_every_explanation_is_of_one():
     for line in (REPOSITORY / ".env.example").read_text().splitlines():
         name = line.partition("=")[0] if "=" in line and not line.startswith("#") else None
         if name:
-            explained[name] = above
+            explained[name], above = above, False
         elif not line.strip() or line.startswith("# ---"):
             above = False
         else:

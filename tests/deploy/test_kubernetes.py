@@ -12,10 +12,10 @@ FOLDER = REPOSITORY / "deploy" / "kubernetes"
 VALUES = yaml.safe_load((FOLDER / "airflow-values.yaml").read_text())
 OBJECTS = list(yaml.safe_load_all((FOLDER / "mlflow.yaml").read_text()))
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["services"]
-# Keys of the official chart's values.yaml, of 1.19 and newer.
-CHART = {"airflowVersion", "apiSecretKeySecretName", "config", "createUserJob", "data", "defaultAirflowRepository",
-         "defaultAirflowTag", "env", "executor", "extraEnvFrom", "fernetKeySecretName", "jwtSecretName", "logs",
-         "postgresql", "redis", "workers"}  # fmt: skip
+# Keys of the official chart's values.yaml, of 1.20 and newer.
+CHART = {"airflowVersion", "apiSecretKeySecretName", "apiServer", "config", "createUserJob", "data",
+         "defaultAirflowRepository", "defaultAirflowTag", "env", "executor", "extraEnvFrom", "fernetKeySecretName",
+         "jwtSecretName", "logs", "postgresql", "redis", "workers"}  # fmt: skip
 
 # What is another place in each deployment
 PLACES = {"LAKE_URI", "SEGMENTATION_ERASURE_LEDGER", "SEGMENTATION_PAGE__MLFLOW", "SEGMENTATION_RUNBOOKS"}
@@ -83,6 +83,20 @@ def test_paths_are_those_of_the_image():
         assert script.startswith("/opt/fenqun/deploy/")
         assert (REPOSITORY / "deploy" / "mlflow" / script.rsplit("/", 1)[1]).exists()
     assert "/entrypoint" in dockerfile
+    # The chart's sidecars, which are on unless they are switched off, run it by bash
+    assert "ln -s /opt/fenqun/deploy/clean_logs.sh /clean-logs" in dockerfile
+    assert (REPOSITORY / "deploy" / "airflow" / "clean_logs.sh").exists()
+
+
+def test_browsers_reach_mlflow_by_a_name_that_it_answers_to():
+    env = {each["name"]: each["value"] for each in VALUES["env"]}
+    host = env["SEGMENTATION_PAGE__MLFLOW"].removeprefix("https://")
+    hosts = {each["name"]: each.get("value") for each in containers()[0]["env"]}["MLFLOW_HOSTS"]
+    assert host in hosts.split(",")
+
+
+def test_the_api_server_is_started_as_by_the_compose_file():
+    assert " ".join(COMPOSE["airflow-apiserver"]["command"]) in VALUES["apiServer"]["args"][-1]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,13 @@ CONTRAST = """() => {
     const c = parts(getComputedStyle(n).backgroundColor); if (c.length < 4 || c[3] > 0) return c.slice(0, 3); }
     return [255, 255, 255]; };
   const poor = [];
-  for (const node of document.querySelectorAll("p, th, td div, li, a, h1, h2, caption, button, summary")) {
-    const [a, b] = [light(parts(getComputedStyle(node).color).slice(0, 3)), light(behind(node))];
+  for (const node of document.querySelectorAll(
+      "p, th, td div, li, a, h1, h2, h3, caption, button, summary, label, span, header div, svg text")) {
+    // Text in a picture has a halo of its own
+    const style = getComputedStyle(node), inside = node instanceof SVGElement;
+    const ink = inside ? style.fill : style.color;
+    const [a, b] = [light(parts(ink).slice(0, 3)),
+      inside ? light(parts(style.stroke).slice(0, 3)) : light(behind(node))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < 4.5) poor.push(`${node.tagName} ${node.className} ${ratio.toFixed(2)}`);
   }

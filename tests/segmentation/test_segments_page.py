@@ -154,6 +154,9 @@ def test_in_chinese(shop):
     assert "新客礼包" in read.text("strategies")
     assert "高 25 25 25" in read.text("risk")
     assert ("html", {"lang": "zh-Hans"}) in read.tags
+    html = page(shop, "zh", may_see_customers=True, customer_id="c000")
+    assert '<li lang="en">8 orders in the last 12 months</li>' in html, "what stays English is read aloud as English"
+    assert '<span lang="en">A &amp; B' in html
 
 
 def test_names_of_the_file_come_first_and_a_broken_file_breaks_no_page(shop, tmp_path, monkeypatch):
@@ -179,6 +182,8 @@ def test_every_picture_has_words_and_every_section_a_heading(shop):
     drawings = [given for tag, given in read.tags if tag == "svg"]
     assert len(drawings) > 8
     assert all(given.get("aria-label") or given.get("aria-hidden") == "true" for given in drawings)
+    assert all(given["data-label"] for tag, given in read.tags if tag == "td" and "data-label" in given)
+    assert '<th role="columnheader" scope="col"></th>' not in page(shop)
     tags = [tag for tag, _ in read.tags]
     assert tags.count("caption") == tags.count("table") == 8
     assert tags.count("h1") == 1
@@ -276,6 +281,12 @@ def test_few_customers_are_not_told_anywhere(stores):
     html = page(stores)
     assert "Groups too few to tell are in neither number." in html
     assert not re.search(r"\b(57|3)\b", _Reader(html).text("moves").replace(f"{DAY}", "").replace(f"{WEEK_AGO}", ""))
+
+
+def test_bars_say_what_is_not_in_them(stores, shop):
+    put(stores, DAY, [1] * 60 + [2] * 12)
+    assert "Groups too few to tell are not in the bars" in _Reader(page(stores)).text("risk")
+    assert "not in the bars" not in page(shop)
 
 
 def test_going_back_shows_the_counts_of_then(stores):

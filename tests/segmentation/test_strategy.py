@@ -11,6 +11,7 @@ from segmentation import (
     gate,
     lake,
     publish,
+    published_rows,
     settings,
     strategy,
     strategy_file,
@@ -106,6 +107,20 @@ def test_what_is_chosen_is_checked_and_published(shop, tmp_path):
     assert fetched(shop, "select count(*) from marketing.segment_changes where to_strategy_id = 'coupon'") == [(37,)]
 
 
+def test_a_snapshot_says_which_version_of_the_policy_its_strategies_went_by(shop, tmp_path):
+    chosen(shop, tmp_path, EVERYONE)
+    rows = lake.read(shop.lake, tables.STRATEGIES, DAY)
+    for notes, versions in (
+        ({}, {}),
+        ({"policy": "4"}, {"strategy_uplift": "4"}),
+        ({"policy": "4", "withheld": "x"}, {}),
+    ):
+        lake.write(shop.lake, tables.STRATEGIES, DAY, rows.to_batches(), rows.schema, lambda notes=notes: notes)
+        publish.publish_segments(DAY, shop)
+        latest = "select model_versions from marketing.snapshots order by snapshot_id desc limit 1"
+        assert fetched(shop, latest) == [(versions,)]
+
+
 def test_the_same_day_again_leaves_the_same_rows(shop, tmp_path):
     _, first = chosen(shop, tmp_path, EVERYONE)
     assert chosen(shop, tmp_path, EVERYONE)[1] == first
@@ -147,7 +162,7 @@ def test_learnt_and_assumed_margins_are_compared_over_the_same_days(shop, tmp_pa
     assert {row["strategy_id"] for row in rows.values() if row["strategy_id"]} == {chosen_one}
     expected = {"coupon": 10 * (0.6 / 1.1 - 0.5) - 0.02, "news": 0.25 - 0.02}[chosen_one]
     assert all(row["expected_margin"] == pytest.approx(expected) for row in rows.values() if row["strategy_id"])
-    assert result["model"] == "1"
+    assert result["model"] == published_rows.policy(DAY, shop) == "1"
 
 
 def test_a_strategy_that_nobody_gets_is_told_with_its_line_and_why(shop, tmp_path):
