@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,6 +15,21 @@ from segmentation import warehouse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _names = (f"warehouse_{number}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, such as Debian's; `FENQUN_CHROMIUM` says where one is that is not on the path."""
+    from playwright import sync_api as playwright
+
+    program = os.environ.get("FENQUN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with playwright.sync_playwright() as started:
+        try:
+            chromium = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,37 @@ def test_the_segments_page_shows_each_role_what_it_may_see(airflow):
         compose_checks.see_page(airflow, "a-Viewer", "a-password-of-Viewer", "c000", may_see_customers=True)
 
 
+def test_a_browser_finds_the_page_in_airflows_navigation_and_looks_a_customer_up(airflow, browser):
+    """With the page's own policy, which Airflow hands on: no script, forms to itself only."""
+    time.sleep(40)  # FAB's limit of logins, which the tests before have used up
+    context = browser.new_context()
+    page, told = context.new_page(), []
+    page.goto(f"{airflow}/auth/login/")
+    page.fill("input[name=username]", ADMIN["username"])
+    page.fill("input[name=password]", ADMIN["password"])
+    page.locator("input[type=submit], button[type=submit]").first.click()
+    page.get_by_role("button", name="Browse").click()
+    with page.context.expect_page() as opened:  # Airflow gives what is not its own a tab
+        page.get_by_role("menuitem", name="Segments").click()
+    page = opened.value
+    page.wait_for_url(f"{airflow}{compose_checks.PAGE}*")
+    page.on("console", lambda message: told.append(message.text))
+    assert page.get_by_role("heading", level=1).inner_text() == "Segments"
+    page.get_by_role("textbox").fill("c000")
+    page.get_by_role("button", name="Look up").click()
+    assert page.get_by_role("heading", name="Customer c000").is_visible()
+    assert "c000" not in page.url
+    page.get_by_role("link", name="中文").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "客户分群"
+    page.goto(f"{airflow}{compose_checks.PAGE}")
+    assert told == [], "the policy forbids nothing that the page needs"
+    page.get_by_role("link", name=f"{DAY}").first.click()
+    assert page.get_by_role("heading", name=f"Data quality of {DAY}").is_visible()
+    page.get_by_role("link", name="marketing.customer_segments").click()
+    assert page.get_by_role("heading").first.is_visible()
+    context.close()
+
+
 def test_who_guesses_passwords_is_held_up(airflow):
     """By FAB's own limit, five attempts in 40 seconds. Among the guesses is what a later start had in its .env."""
     refusals = []

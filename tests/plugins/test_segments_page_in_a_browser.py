@@ -1,15 +1,12 @@
 """The Segments page in headless Chromium, with its headers: at the size of a desk and of a phone, without scripts.
 
-Needs a Chromium, such as Debian's; `FENQUN_CHROMIUM` says where one is that is not on the path.
+Inside Airflow it is looked at by `tests/deploy/test_airflow_logins.py`.
 """
 
-import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright import sync_api as playwright
 
 from segmentation import segments_page
 from segmentation.settings import Stores
@@ -68,18 +65,6 @@ def address(tmp_path_factory, new_warehouse):
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("FENQUN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with playwright.sync_playwright() as started:
-        try:
-            chromium = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
