@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from local import load
 from local.postgres import Postgres
 from segmentation import warehouse
+
+# Machines that run other tests beside it, and CI, take their time.
+hypothesis.settings.register_profile("fenqun", deadline=None)
+hypothesis.settings.load_profile("fenqun")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _names = (f"warehouse_{number}" for number in itertools.count(1))

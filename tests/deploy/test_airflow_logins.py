@@ -178,6 +178,17 @@ def test_who_guesses_passwords_is_held_up(airflow):
     assert True in refusals
 
 
+def test_old_runs_are_cleared_out_of_airflows_database_as_the_deployments_page_says(airflow, postgres_server, tmp_path):
+    page = (REPOSITORY / "docs" / "deployment.md").read_text("utf-8")
+    [words] = re.findall(r"airflow-scheduler airflow (db clean [^`]+)`", page)
+    where = settings(postgres_server.url("airflow"), airflow, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", *words.split()], env=where, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dag_run" in done.stdout + done.stderr
+
+
 def test_the_fernet_key_is_rotated_as_the_runbook_says(airflow, postgres_server, tmp_path):
     """docs/runbooks/rotate-keys.md: `new,old`, rotate, `new`. Then the old one opens nothing any more."""
     old, new = (Fernet.generate_key().decode() for _ in range(2))

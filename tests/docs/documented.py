@@ -6,7 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
-_PROGRAM = r"(?:make|pip|python|psql|airflow|docker|pytest|\.venv/bin/\w+)(?: |$)"
+_SETTING = r"(?:[A-Z][A-Z_]*=\S+ +)*"  # before a command, for it alone
+_PROGRAM = _SETTING + r"(?:make|pip|python|psql|airflow|docker|pytest|sh|sqlite3|\.venv/bin/\w+)(?: |$)"
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 
 
@@ -54,7 +55,7 @@ def _shown(text: str) -> Iterator[str]:
     for line in text.splitlines():
         command = re.sub(r"\s+# .*", "", line.strip())
         if line.startswith("    ") and re.match(_PROGRAM, command):
-            yield command
+            yield re.sub(f"^{_SETTING}", "", command)
     for command in re.findall(r"`([^`]+)`", re.sub(r"\s+", " ", text)):
         if re.match(_PROGRAM, command):
-            yield command
+            yield re.sub(f"^{_SETTING}", "", command)
