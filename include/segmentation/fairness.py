@@ -6,7 +6,9 @@ probabilities and of amounts.
 Learning"): of those who do it, is the same share found in each group? The largest of several gaps is large by chance
 alone (Lum, Zhang and Bower 2022, "De-biasing 'bias' measurement", FAccT), so it is the gap that is there with 95%
 confidence: the lower bound of the difference of two shares (Newcombe 1998, Statistics in Medicine 17, method 10), for
-all pairs of groups at once (Bonferroni), and 0 if chance explains all gaps.
+all pairs of groups at once (Bonferroni), and 0 if chance explains all gaps. `total_ratio_gap` is the same of amounts:
+what was foreseen over what was spent, by the same method for any two estimates with intervals (Zou and Donner 2008,
+Statistics in Medicine 27, "MOVER").
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -168,19 +170,22 @@ def largest_gaps(table: pd.DataFrame) -> dict[str, float]:
     """
     compared = _compared(table)
     gaps = _largest(compared, _GAPS)
-    pairs = [pair for part in compared.values() for pair in combinations(part.to_dict("records"), 2)]
-    z = norm.ppf(1 - (1 - CONFIDENCE) / (2 * len(pairs))) if pairs else np.nan
+    pairs, z = _pairs(compared)
     gaps["fairness_gap"] = max((_sure_gap(one, two, z) for one, two in pairs), default=np.nan)
     return gaps
 
 
 def largest_amount_gaps(table: pd.DataFrame) -> dict[str, float]:
     """As `largest_gaps`, of amounts: `total_ratio_gap_gender`, `spearman_gap_gender`, `mae_gap_gender` (in the shop's
-    currency) and so on. Who spends more is missed by more: groups are to be compared by the first two.
+    currency) and so on. Who spends more is missed by more: groups are to be compared by the first two. And
+    `total_ratio_gap`, which is described above; NaN if there are no two groups to compare.
 
     :param table: as `amounts_by_group` gives it.
     """
-    return _largest(_compared(table), _AMOUNT_GAPS)
+    compared = _compared(table)
+    gaps, pairs, z = _largest(compared, _AMOUNT_GAPS), *_pairs(compared)
+    gaps["total_ratio_gap"] = max((_sure_ratio_gap(one, two, z) for one, two in pairs), default=np.nan)
+    return gaps
 
 
 def _compared(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -195,6 +200,21 @@ def _largest(compared: Mapping[str, pd.DataFrame], named: Mapping[str, str]) -> 
         spans = {gap: part[measure].max() - part[measure].min() for measure, gap in named.items()}
         gaps |= {f"{gap}_{attribute}": float(span) for gap, span in spans.items() if not np.isnan(span)}
     return gaps
+
+
+def _pairs(compared: Mapping[str, pd.DataFrame]) -> tuple[list[tuple[dict, dict]], float]:
+    """(every two groups of an attribute, the normal quantile of the confidence in all of them at once)."""
+    pairs = [pair for part in compared.values() for pair in combinations(part.to_dict("records"), 2)]
+    return pairs, norm.ppf(1 - (1 - CONFIDENCE) / (2 * len(pairs))) if pairs else np.nan
+
+
+def _sure_ratio_gap(one: dict, two: dict, z: float) -> float:
+    """How much the ratios of foreseen to spent differ at least, 0 or more."""
+    more, less = sorted((one, two), key=lambda group: group["total_ratio"], reverse=True)
+    wider = z / norm.ppf(1 - (1 - CONFIDENCE) / 2)
+    down = wider * (more["total_ratio"] - more["total_ratio_low"])
+    up = wider * (less["total_ratio_high"] - less["total_ratio"])
+    return max(float(more["total_ratio"] - less["total_ratio"] - np.hypot(down, up)), 0.0)
 
 
 def _sure_gap(one: dict, two: dict, z: float) -> float:

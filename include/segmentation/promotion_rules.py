@@ -63,6 +63,8 @@ def judge(
         found.append(_total(metrics, limits))
     if "fairness_gap" in metrics:
         found.append(_fairness(metrics["fairness_gap"], champion or {}, limits))
+    if "total_ratio_gap" in metrics:
+        found.append(_fairness_of_spend(metrics["total_ratio_gap"], champion or {}, limits))
     found += [_changes(column, share, limits) for column, share in changed.items()]
     if champion is None:
         return [replace(each, verdict=PASS) if each.verdict == ASK else each for each in found]
@@ -191,6 +193,13 @@ def _fairness(gap: float, champion: Mapping[str, float], limits: Promotion) -> F
     words = f"passes up to {min(good, limits.bad_fairness_gap):.3f}, fails above {limits.bad_fairness_gap:.3f}"
     verdict = _falling(gap, gap, good, limits.bad_fairness_gap)
     return Finding("fairness", f"true positive rates of groups differ by {gap:.3f} beyond chance", words, verdict)
+
+
+def _fairness_of_spend(gap: float, champion: Mapping[str, float], limits: Promotion) -> Finding:
+    good, bad = max(limits.good_ratio_gap, champion.get("total_ratio_gap", 0.0)), limits.bad_ratio_gap
+    words = f"passes up to {min(good, bad):.2f}, fails above {bad:.2f}"
+    found = f"spend foreseen over spent differs between groups by {gap:.2f} beyond chance"
+    return Finding("fairness", found, words, _falling(gap, gap, good, bad))
 
 
 def _changes(column: str, share: float, limits: Promotion) -> Finding:

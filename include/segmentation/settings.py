@@ -211,6 +211,10 @@ class Promotion(_Group):
     bad_total_off: float = Field(0.50, ge=0)
     good_fairness_gap: float = Field(0.10, ge=0, le=1, description="of true positive rates; or no more than before")
     bad_fairness_gap: float = Field(0.25, ge=0, le=1)
+    good_ratio_gap: float = Field(
+        0.20, ge=0, description="of groups, spend foreseen over spent; or no more than before"
+    )
+    bad_ratio_gap: float = Field(0.50, ge=0)
     good_changed_share: float = Field(0.25, ge=0, le=1, description="of customers whose segment, band or offer changes")
     bad_changed_share: float = Field(0.60, ge=0, le=1)
     most_below_promise: float = Field(
@@ -222,7 +226,7 @@ class Promotion(_Group):
     def _in_order(self):
         if self.bad_gain > self.good_gain:
             raise ValueError(f"bad_gain {self.bad_gain} must not be above good_gain {self.good_gain}")
-        for name in ("calibration_error", "total_off", "fairness_gap", "changed_share"):
+        for name in ("calibration_error", "total_off", "fairness_gap", "ratio_gap", "changed_share"):
             if getattr(self, f"bad_{name}") < getattr(self, f"good_{name}"):
                 raise ValueError(f"bad_{name} must not be below good_{name}")
         return self
