@@ -3,7 +3,8 @@ performance: `score.customer_daily` of the day whose horizon ends today + what h
 
 Realised beside promised: the measures that training took on its test examples, taken again on what was published. The
 outcomes are those that training learns (`outcomes`), as known on the day that looks back, so late facts change nothing
-that was written. Also in MLflow, as `realised_<measure>` of the run that trained the version.
+that was written. What no day has looked back at, as there was no run, the next days catch up with. Also in MLflow, as
+`realised_<measure>` of the run that trained the version.
 """
 
 import datetime as dt
@@ -51,7 +52,7 @@ def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
     :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.
     """
     registry, told = Registry(stores.registry, stores.marketing), {}
-    for scored_on, targets in _due(day).items():
+    for scored_on, targets in _due(day, stores).items():
         reason = _not_scored(scored_on, stores)
         if reason:
             told |= {target.model: reason for target in targets}
@@ -59,11 +60,12 @@ def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
         versions = json.loads(
             lake.first_value(stores.lake, tables.CUSTOMER_SCORES, scored_on, "model_versions") or "{}"
         )
+        told |= {target.model: f"not scored on {scored_on}" for target in targets if target.model not in versions}
+        there = [target for target in targets if target.model in versions]
+        if not there:
+            continue
         scored, gone = _scored(scored_on, day, stores)
-        for target in targets:
-            if target.model not in versions:
-                told[target.model] = f"not scored on {scored_on}"
-                continue
+        for target in there:
             version = registry.version(target.model, versions[target.model])
             promised = registry.metrics(version)
             found = measured(target, scored, promised.get("threshold", 0.5)) | {"customers_gone": Estimate(gone)}
@@ -106,13 +108,28 @@ def measured(target: tables.Target, scored: pd.DataFrame, threshold: float = 0.5
     }
 
 
-def _due(day: dt.date) -> dict[dt.date, list[tables.Target]]:
-    """The days whose scores can be measured on a day, and for which targets."""
-    horizons = settings.load().targets
+def _due(day: dt.date, stores: Stores) -> dict[dt.date, list[tables.Target]]:
+    """The days whose scores are to be measured on a day, the oldest first, and for which targets: those whose horizon
+    ends on it; and those whose horizon ended on one of the days before which has looked back at nothing of them."""
+    config = settings.load()
     due: dict[dt.date, list[tables.Target]] = {}
+    known = _known(day, stores)
     for target in tables.TARGETS.values():
-        due.setdefault(day - dt.timedelta(days=getattr(horizons, target.horizon)), []).append(target)
-    return due
+        ends = day - dt.timedelta(days=getattr(config.targets, target.horizon))
+        due.setdefault(ends, []).append(target)
+        for late in range(1, config.performance.catch_up_days + 1):
+            missed = ends - dt.timedelta(days=late)
+            if (target.model, missed) not in known and _not_scored(missed, stores) is None:
+                due.setdefault(missed, []).append(target)
+    return dict(sorted(due.items()))
+
+
+def _known(day: dt.date, stores: Stores) -> set[tuple[str, dt.date]]:
+    """(model, day scored) of what other days have measured."""
+    history.ensure_schema(stores.marketing)
+    with warehouse.connect(stores.marketing) as connection:
+        query = "select distinct model, as_of_date from ops.performance where computed_on <> :day"
+        return set(warehouse.fetch(connection, query, {"day": day}))
 
 
 def _not_scored(day: dt.date, stores: Stores) -> str | None:

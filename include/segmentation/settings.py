@@ -396,6 +396,7 @@ class Performance(_Group):
     """How realised performance is measured."""
 
     rounds: int = Field(100, ge=20, description="resamples behind an interval")
+    catch_up_days: int = Field(7, ge=0, description="days without a run that the next one looks back for as well")
 
 
 class Drift(_Group):

@@ -131,3 +131,29 @@ def test_scores_of_which_nobody_is_left_or_that_are_all_null_are_counted(shop):
     told = performance.measure_performance(FAR, shop)
     assert told[tables.HIGH_VALUE.model] == f"version 1, 0 customers of {SCORED}"
     assert {metric for _, metric in written(shop)} == {"customers", "customers_gone"}
+
+
+def test_what_no_run_has_looked_back_at_the_next_ones_catch_up_with(shop):
+    scored(shop, [tables.PURCHASE.model])
+    later = NEAR + dt.timedelta(days=2)
+    frames.write_raw(shop, later)
+    told = performance.measure_performance(later, shop)
+    missing = f"the lake has no score.customer_daily and no feat.customer_daily of {SCORED + dt.timedelta(days=2)}"
+    assert told[tables.PURCHASE.model] == missing, "the day itself"
+    found = written(shop)[tables.PURCHASE.model, "auc"]
+    assert (found["as_of_date"], found["computed_on"]) == (SCORED, later)
+    before = written(shop)
+    performance.measure_performance(later, shop)
+    assert written(shop) == before
+    next_day = later + dt.timedelta(days=1)
+    frames.write_raw(shop, next_day)
+    performance.measure_performance(next_day, shop)
+    assert written(shop) == before, "once is enough"
+
+
+def test_what_was_missed_long_ago_stays_unmeasured(shop):
+    scored(shop, [tables.PURCHASE.model])
+    later = NEAR + dt.timedelta(days=8)
+    frames.write_raw(shop, later)
+    performance.measure_performance(later, shop)
+    assert written(shop) == {}
