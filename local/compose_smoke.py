@@ -10,7 +10,8 @@ A stack of its own beside whatever runs (local/compose_stack.py), with a small s
 4. the Segments page answers by Airflow's login form, and each database login may do its own work only;
 5. each container in turn is restarted in the middle of a daily run, and no run is lost;
 6. with --celery: the tasks run on two workers, and a run goes on when one of them is killed;
-7. the stack is taken down and started again, and everything is there.
+7. the stack is taken down and started again, and everything is there;
+8. it is backed up, loses every volume but the ledger of erasures, and is restored: deploy/backup.sh, deploy/restore.sh.
 
 At the end, however it ends, the stack and its volumes are removed, unless --keep.
 """
@@ -90,6 +91,16 @@ def smoke(deployment: Deployment) -> None:
     if deployment.is_celery:
         timed("kill a worker during a run", lambda: survive_without_a_worker(deployment))
     timed("stop all, and start again", lambda: start_again(deployment))
+    same_as(before, deployment)
+    timed("back up, lose all, restore", lambda: lose_and_restore(deployment))
+    same_as(before, deployment)
+
+
+def same_as(before: tuple[object, object], deployment: Deployment) -> None:
+    """The segments and MLflow's metrics are what they were.
+
+    :raises StackError: they are not.
+    """
     if (compose_checks.segments(deployment, DAY), compose_checks.metrics(deployment)) != before:
         raise StackError("After all this the segments or MLflow's metrics are others than before")
 
@@ -114,6 +125,26 @@ def start_again(deployment: Deployment) -> None:
     if (after := runs_of(deployment)) != before:
         raise StackError(f"Airflow knew these runs before it was stopped: {before}, and knows these now: {after}")
     compose_checks.segments_page(deployment)
+
+
+def lose_and_restore(deployment: Deployment) -> None:
+    """A backup while it runs; then every volume but `erased` is removed; the restore brings back runs, users and pages,
+    and a daily run ends in success on what was restored.
+
+    :raises StackError: it does not.
+    """
+    runs, folder = runs_of(deployment), deployment.env_file.parent / "backups"
+    deployment.script("backup.sh", f"{folder}")
+    [made] = folder.iterdir()
+    deployment.compose("down")
+    for name in ("postgres", "lake", "mlflow", "logs"):
+        deployment.docker("volume", "rm", f"{PROJECT}_{name}")
+    deployment.script("restore.sh", f"{made}", "--replace")
+    all_healthy(deployment)
+    if (after := runs_of(deployment)) != runs:
+        raise StackError(f"Airflow knew these runs before it was restored: {runs}, and knows these now: {after}")
+    compose_checks.segments_page(deployment)
+    run_to_its_end(deployment, DAILY)
 
 
 def runs_of(deployment: Deployment) -> dict[str, str]:

@@ -71,6 +71,26 @@ class Deployment:
             ["compose", "--project-name", PROJECT, "--env-file", f"{self.env_file}", *arguments], check, give
         )
 
+    def script(self, name: str, *arguments: str) -> None:
+        """Runs a script of deploy/ that speaks to the deployment by `docker compose`.
+
+        :raises StackError: it fails; with its last lines.
+        """
+        kept = {name: value for name, value in os.environ.items() if name not in self.settings}
+        chosen = {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_ENV_FILES": f"{self.env_file}"}
+        command = ["sh", f"{REPOSITORY / 'deploy' / name}", *arguments]
+        done = subprocess.run(
+            command,
+            env=kept | chosen,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode != 0:
+            last = "\n".join(done.stdout.splitlines()[-30:])
+            raise StackError(f"`{' '.join(command)}` failed:\n{last}")
+
     def docker(self, *arguments: str, check: bool = True) -> str:
         """What `docker` prints. Raises StackError with its last lines if it fails."""
         return self._docker([*arguments], check, None)

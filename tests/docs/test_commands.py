@@ -140,6 +140,8 @@ EXCUSED = {
     "docker compose exec airflow-scheduler airflow db clean --clean-before-timestamp --yes": "the same; without the "
     "container in tests/deploy/test_airflow_logins.py",
     "sh deploy/new_env.sh": "tests/deploy/test_compose.py runs it",
+    "sh deploy/backup.sh /backups": "tests/deploy/test_backup_scripts.py runs both, and `make compose-smoke`",
+    "sh deploy/restore.sh /backups/20260701T020000Z --replace": "the same",
     "sqlite3 crm.db": "reads what docs/examples/follow_feed.py has written, as tests/segmentation/test_clients.py does",
     "python -m local.bad_inputs": "every line of its page has a test: tests/integration/test_bad_inputs.py",
     "python -m local.bad_inputs NAME": "the same",

@@ -132,9 +132,13 @@ def test_every_stage_that_writes_a_day_takes_its_turn(stores, stage, arguments, 
 
 
 def test_the_locks_in_the_backup_s_recipe_are_those_of_the_standstill(stores):
-    """Taken by hand as docs/backup.md has it, in its order."""
-    recipe = (Path(__file__).parents[2] / "docs" / "backup.md").read_text(encoding="utf-8")
+    """Taken by hand as docs/backup.md has it, in its order; and by the script for docker compose."""
+    recipe, script = (
+        (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+        for name in ("docs/backup.md", "deploy/backup.sh")
+    )
     by_hand = [int(number) for number in re.findall(r"select pg_advisory_lock\((-?\d+)\)", recipe)]
+    assert [int(number) for number in re.findall(r"select pg_advisory_lock\((-?\d+)\)", script)] == by_hand
     held = (
         "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and granted "
         "and objsubid = 1 and database = (select oid from pg_database where datname = current_database())"
