@@ -113,7 +113,8 @@ def _due(day: dt.date, stores: Stores) -> dict[dt.date, list[tables.Target]]:
     ends on it; and those whose horizon ended on one of the days before which has looked back at nothing of them."""
     config = settings.load()
     due: dict[dt.date, list[tables.Target]] = {}
-    known = _known(day, stores)
+    longest = max(getattr(config.targets, target.horizon) for target in tables.TARGETS.values())
+    known = _known(day, day - dt.timedelta(days=longest + config.performance.catch_up_days), stores)
     for target in tables.TARGETS.values():
         ends = day - dt.timedelta(days=getattr(config.targets, target.horizon))
         due.setdefault(ends, []).append(target)
@@ -124,12 +125,14 @@ def _due(day: dt.date, stores: Stores) -> dict[dt.date, list[tables.Target]]:
     return dict(sorted(due.items()))
 
 
-def _known(day: dt.date, stores: Stores) -> set[tuple[str, dt.date]]:
-    """(model, day scored) of what other days have measured."""
+def _known(day: dt.date, since: dt.date, stores: Stores) -> set[tuple[str, dt.date]]:
+    """(model, day scored) of what other days have measured, of days scored since one."""
     history.ensure_schema(stores.marketing)
     with warehouse.connect(stores.marketing) as connection:
-        query = "select distinct model, as_of_date from ops.performance where computed_on <> :day"
-        return set(warehouse.fetch(connection, query, {"day": day}))
+        query = (
+            "select distinct model, as_of_date from ops.performance where computed_on <> :day and as_of_date >= :since"
+        )
+        return set(warehouse.fetch(connection, query, {"day": day, "since": since}))
 
 
 def _not_scored(day: dt.date, stores: Stores) -> str | None:

@@ -4,8 +4,8 @@ retrain: `ops.performance` + `ops.drift` of a day -> `ops.retrains`: whether to 
 Asked for when what was published is worth less than was promised, beyond what chance explains, or when the customers
 are not those any more that the models have learnt from. What the last training knew of already, a disappointment or a
 column that had drifted by then, does not count again: that training has seen it, and if nothing of it was promoted, the
-next weekly one tries again. So many days lie between two trainings at least; and a past day, run
-again, asks for none where models of a later day are there.
+next weekly one tries again. So many days lie between two trainings at least; and a past day, run again, asks for none
+where models of a later day are there.
 """
 
 import datetime as dt
