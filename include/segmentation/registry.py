@@ -86,7 +86,9 @@ class Registry:
     def promote(self, model: str, version: str, reason: str) -> bool:
         """Marks a version as fit for use; moves the alias if no promoted version was trained on a later day.
 
-        The champion until now becomes `previous`, first, so that whoever is killed in between can begin again.
+        The champion until now becomes `previous`, first, so that whoever is killed in between can begin again. If it is
+        of the same training day, which was trained again, `previous` stays where it is: whoever goes back wants what
+        there was before that training.
 
         :returns: whether it is now the champion.
         """
@@ -95,7 +97,7 @@ class Registry:
         champion = self.champion(model)
         if champion is not None and champion.training_day > candidate.training_day:
             return False
-        if champion is not None and champion.version != version:
+        if champion is not None and champion.training_day < candidate.training_day:
             self._client.set_registered_model_alias(model, PREVIOUS, champion.version)
         self._client.set_registered_model_alias(model, CHAMPION, version)
         return True

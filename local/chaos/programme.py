@@ -115,7 +115,9 @@ class Runner:
         """Runs a step while faults come, and follows it to its end; what went wrong goes to the outcomes.
 
         A fault comes when its task has run for its share of the usual time. One whose task has ended before comes
-        when the run has: the task is cleared then, with those after it, as an operator does to have it run again.
+        when the run has: the task is cleared then, with those after it, as an operator does to have it run again. But a
+        training that has ended well is not: what it has promoted is the champion now, and another training, held
+        against that one, leaves other numbers. What has not come by then is left out.
         """
         run = self._start_for_sure(step)
         begun, clears = time.monotonic(), 0
@@ -148,7 +150,10 @@ class Runner:
                 begun = time.monotonic()
                 continue
             if look.state in ("success", "failed"):
-                if look.state == "success" and not pending:
+                if look.state == "success" and (not pending or run.dag_id in (WEEKLY, POLICY)):
+                    if pending:  # what is promoted by now, another training would be held against
+                        names = ", ".join(f"{fault.kind} at {fault.task}" for fault, _ in pending)
+                        self.ground.log(f"      {run.name} has ended before {names} came: left out")
                     break
                 clears += look.state == "failed"
                 if clears > MOST_CLEARS + len(faults):

@@ -87,6 +87,13 @@ def test_what_passes_becomes_champion_and_the_old_one_previous(stores, register)
     assert registry.previous(CHURN).version == "1"
 
 
+def test_a_day_that_is_trained_again_leaves_what_there_was_before_it_to_go_back_to(stores, register):
+    registry = Registry(stores.registry, stores.marketing)
+    for day in (DAY, NEXT, NEXT):
+        promote.promote_models(day, compared(churn_90d=(register(CHURN, day), "pass")), None, stores)
+    assert (registry.champion(CHURN).version, registry.previous(CHURN).version) == ("3", "1")
+
+
 def test_a_skipped_target_is_noted_where_scoring_looks(stores, register):
     comparison = compared({CHURN: "too few"}, customer_segments=(register(SEGMENTS), "pass"))
     assert promote.promote_models(DAY, comparison, None, stores)[CHURN] == "skipped: too few"
