@@ -20,4 +20,4 @@ comment on column ops.performance.as_of_date is 'The day that was scored';
 comment on column ops.performance.promised is 'What the training of the version had measured; null: nothing';
 comment on column ops.performance.promised_low is 'promised_low to promised_high: 95% interval';
 comment on column ops.performance.realised is 'The same measure of what happened; null: not defined for these rows';
-comment on column ops.performance.computed_on is 'Whose knowledge was used: of the horizon''s end, or the next day run';
+comment on column ops.performance.computed_on is 'The day that looked back: the horizon''s end, or the next run';
