@@ -257,8 +257,8 @@ def _difference(
         ]
 
     try:
-        for model, tables_ in zip(judged, offers(then), strict=True):
-            columns[model] |= tables_
+        for model, changed in zip(judged, offers(then), strict=True):
+            columns[model] |= changed
     except (StrategiesError, UntrustedModelError) as error:
         return Difference(columns, unread, f"{error}".replace("\n", " "))
 

@@ -46,7 +46,8 @@ class Estimate:
 
 
 def measure_performance(day: dt.date, stores: Stores) -> dict[str, str]:
-    """Writes what the scores were worth whose horizon ends on a day, and reports it to the runs that promised it.
+    """Writes what scores were worth whose horizon has ended, and reports it to the runs that promised it: those of the
+    day, and of the last days of which nothing was measured.
 
     :returns: model -> what became of it, in words.
     :raises history.NotAcceptedError: the day has not passed the gate, or its aggregates are not built.

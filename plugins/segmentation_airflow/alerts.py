@@ -22,10 +22,8 @@ log = logging.getLogger(__name__)
 SMTP, WEBHOOK = "alerts_smtp", "alerts_webhook"
 # Airflow ends a task's process 20 s after its work has ended ([core] task_success_overtime): both ways fit into that.
 PATIENCE_SECONDS = 7
-STARTTLS_PORTS = (
-    587,
-    25,
-)  # unless extra `disable_ssl` says what the port does; any other speaks TLS from the beginning
+# Unless extra `disable_ssl` says what the port does; any other speaks TLS from the beginning
+STARTTLS_PORTS = (587, 25)
 
 
 class Alert(BaseNotifier):

@@ -58,4 +58,5 @@ def test_a_large_file_of_events_is_set_aside_once(tmp_path):
 
 
 def test_without_a_folder_it_goes_on(tmp_path):
-    clean(tmp_path / "none")
+    clean(tmp_path / "none")  # raises if the script fails
+    assert not (tmp_path / "none").exists()
