@@ -5,6 +5,7 @@ What a registered model is as files, and how it is read again: skops, MLflow's s
 import json
 import os
 import warnings
+from functools import cache
 from typing import Any
 
 import mlflow  # noqa: TID251 - beside `registry`, which has the runs and the versions
@@ -12,11 +13,6 @@ import yaml
 from mlflow.exceptions import MlflowException  # noqa: TID251 - the same
 
 from segmentation.errors import FinalError
-
-with warnings.catch_warnings():
-    # As it is imported, skops looks for SciPy's functions in every loaded module; Airflow's warn of each such name
-    warnings.simplefilter("ignore", FutureWarning)
-    import skops.io
 
 # skops reads only types that are named. Reviewed: containers of numbers and text, and estimators
 # whose state is such; none of them runs what an artifact brings along.
@@ -72,7 +68,7 @@ def read(folder: str, name: str = "a model") -> tuple[Any, dict[str, Any]]:
     if strange:
         raise UntrustedModelError(f"{name} was not read: it holds types that nobody has reviewed: {strange}")
     try:
-        estimator = skops.io.load(os.path.join(folder, "model.skops"), trusted=TRUSTED_TYPES)
+        estimator = _skops().load(os.path.join(folder, "model.skops"), trusted=TRUSTED_TYPES)
     except Exception as error:  # whatever a forged file makes skops and the estimators stumble over
         raise UntrustedModelError(f"{name} was not read: model.skops is damaged or forged: {error!r:.300}") from error
     return estimator, metadata
@@ -90,6 +86,17 @@ def told(folder: str) -> str:
     return f"it holds types that nobody has reviewed: {strange}" if strange else "its types are reviewed ones"
 
 
+@cache
+def _skops() -> Any:
+    """skops.io, imported where a model is read: most tasks read none, and it imports all of SciPy and scikit-learn."""
+    with warnings.catch_warnings():
+        # As it is imported, skops looks for SciPy's functions in every loaded module; Airflow's warn of each such name
+        warnings.simplefilter("ignore", FutureWarning)
+        import skops.io
+
+    return skops.io
+
+
 def _described(folder: str, name: str) -> tuple[Any, dict[str, Any]]:
     """The format of an artifact, and our metadata, as MLmodel says."""
     try:
@@ -103,7 +110,7 @@ def _described(folder: str, name: str) -> tuple[Any, dict[str, Any]]:
 def _unreviewed(folder: str, name: str) -> str:
     """The types in an artifact that are not in `TRUSTED_TYPES`. Looks at their names only."""
     try:
-        found = skops.io.get_untrusted_types(file=os.path.join(folder, "model.skops"))
+        found = _skops().get_untrusted_types(file=os.path.join(folder, "model.skops"))
     except Exception as error:
         raise UntrustedModelError(f"{name} was not read: model.skops is damaged or forged: {error!r:.300}") from error
     return ", ".join(sorted(set(found) - set(TRUSTED_TYPES)))[:300]

@@ -3,6 +3,8 @@
 import datetime as dt
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from segmentation.model_artifact import UntrustedModelError
 from segmentation.registry import Registry, UnreachableError
 
 MODEL = "churn_90d"
+INCLUDE = str(Path(model_cache.__file__).parents[1])
 INPUTS = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
 JUNE = dt.date(2026, 6, 1)
 NOW = dt.datetime(2026, 6, 1, 5, tzinfo=dt.UTC)
@@ -219,3 +222,9 @@ def test_of_answers_the_latest_days_stay(registry, version, stores, monkeypatch)
     assert sorted(path.stem for path in folder.iterdir()) == [f"{day}" for day in days[-2:]]
     scored(registry, stores, JUNE)  # its own answer stays until the next is given
     assert Path(folder, f"{JUNE}.json").exists()
+
+
+def test_a_task_that_reads_no_model_does_not_wait_for_the_import_of_what_reads_them():
+    said = "import sys, segmentation.retrain; print(sorted({'skops', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, env={"PYTHONPATH": INCLUDE})
+    assert done.stdout.strip() == "[]", done.stderr
