@@ -28,12 +28,14 @@ from segmentation import (
     snapshots,
     sql,
     tables,
+    verdict,
     warehouse,
     withdrawals,
 )
 from segmentation.errors import FinalError
 from segmentation.settings import Stores
 from segmentation.suites import STOP, WARN
+from segmentation.verdict import Verdict
 
 
 class NoSuchSnapshotError(FinalError):
@@ -58,6 +60,7 @@ def publish_segments(
         had.
     """
     config = settings.load().publish
+    verdict.make_ready()
     with snapshots.only_publisher(stores.marketing) as connection:
         snapshots.clear_unfinished(stores.marketing, day)
         feed.clear_unfinished(connection)
@@ -72,8 +75,8 @@ def publish_segments(
         if is_current:
             _find_changed(connection, was)
         migration = _migration(connection, day, was if is_current else None)
-        verdict = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
-        _report(connection, verdict, snapshot_id, day, stores, dag_run_id)
+        audited = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
+        _report(connection, audited, snapshot_id, day, stores, dag_run_id)
         told = profiles.of_snapshot(connection, config.smallest_group, migration)
         counts = page_counts.of_snapshot(connection, day, config.smallest_group)
         part = feed.prepare(connection, snapshot_id, day) if is_current else None
@@ -153,26 +156,28 @@ def _migration(
     return snapshots.migration(connection, before)
 
 
-def _report(connection, verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None) -> None:
+def _report(
+    connection, audited: Verdict, snapshot_id: int, day: dt.date, stores: Stores, dag_run_id: str | None
+) -> None:
     """Keeps what the audit found with the snapshot; a refused one becomes `rejected`."""
-    broken = {"stops": verdict.summary(STOP), "warnings": verdict.summary(WARN)}
+    broken = {"stops": audited.summary(STOP), "warnings": audited.summary(WARN)}
     policy = None if published_rows.withheld(day, stores) else published_rows.policy(day, stores)
     policies = {tables.UPLIFT_MODEL: policy} if policy else {}
-    told = {tables.CUSTOMER_SEGMENTS: {"rows": verdict.rows, **broken}}
+    told = {tables.CUSTOMER_SEGMENTS: {"rows": audited.rows, **broken}}
     warehouse.execute(
         connection,
         "update marketing.snapshots set row_count = :rows, validation = validation || cast(:told as jsonb), "
         "model_versions = (select model_versions from new_rows limit 1) || cast(:policies as jsonb), "
         "status = case when :is_refused then 'rejected' else status end where snapshot_id = :snapshot_id",
         {
-            "rows": verdict.rows,
+            "rows": audited.rows,
             "told": json.dumps(told),
             "policies": json.dumps(policies),
-            "is_refused": bool(verdict.stops),
+            "is_refused": bool(audited.stops),
             "snapshot_id": snapshot_id,
         },
     )
-    gate.report([verdict], f"snapshot {snapshot_id}", day, stores, dag_run_id)
+    gate.report([audited], f"snapshot {snapshot_id}", day, stores, dag_run_id)
 
 
 def _supersede(connection, day: dt.date, snapshot_id: int) -> None:

@@ -8,9 +8,7 @@ anything after it has changed. What every rule found goes to `quality.results` a
 """
 
 import datetime as dt
-import importlib
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +73,7 @@ def accept_raw(day: dt.date, stores: Stores, run_id: str | None = None, *, is_re
     batch = history.accepted_batch(stores, day)
     if batch is not None and not is_reload:
         return {"accepted_batch": batch}
-    _load_great_expectations()
+    verdict.make_ready()
     try:
         judged = _judge_all(day, stores)
     except lake.MissingDayError:
@@ -101,7 +99,7 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     :raises lake.MissingDayError: the table's day has not been written.
     """
     path = lake.existing(stores.lake, table, day)
-    _load_great_expectations()
+    verdict.make_ready()
     with lake.open_parquet(stores.lake, table, day) as file:
         schema = file.schema_arrow
     suite = suites.read(table, suites.parameters(day))
@@ -118,12 +116,6 @@ def validate_table(table: str, day: dt.date, stores: Stores, run_id: str | None 
     told = Verdict(table, findings.rows, 0, results)
     gate.report([told], table, day, stores, run_id)
     return {"table": table, "rows": findings.rows, "rules": len(results), "warnings": told.summary(WARN)}
-
-
-def _load_great_expectations() -> None:
-    """Begins to: it takes more than two seconds, in which the engine counts already. So it is imported late here."""
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of everything that it registers
-    threading.Thread(target=importlib.import_module, args=("segmentation.expectations",), daemon=True).start()
 
 
 def _judge_all(day: dt.date, stores: Stores) -> dict[str, _Judged]:

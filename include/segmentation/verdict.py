@@ -2,6 +2,9 @@
 Verdicts: what the rules of a suite say of a table, rule by rule, and the same in words.
 """
 
+import importlib
+import logging
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -59,6 +62,13 @@ class Verdict:
     def summary(self, severity: str) -> list[str]:
         """What broke of the rules of a severity, in words that name no row: for what others may read."""
         return [without_keys(self.table, r) for r in self.results if not r.is_met and r.rule.severity == severity]
+
+
+def make_ready() -> None:
+    """Begins to import Great Expectations: that takes more than two seconds, in which the engine or the database can
+    work already. So it is imported late here."""
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of everything that it registers
+    threading.Thread(target=importlib.import_module, args=("segmentation.expectations",), daemon=True).start()
 
 
 def of_rows(findings: Findings) -> list[Result]:
