@@ -137,7 +137,8 @@ def _reason(response: requests.Response) -> str:
 def start(airflow: Airflow, dag_id: str, day: date, conf: Mapping[str, Any], say: Say = print) -> Run:
     """Have a DAG run for `day` (its logical date is that day, 00:00 UTC), and return without waiting for the end.
 
-    A run of that day that is still going is returned as it is; one that has ended is repeated from its first task.
+    A run of that day that is still going is returned as it is; one that has ended is repeated from its first task. One
+    that was part of a cancelled back-fill Airflow would keep queued for ever: a new one takes its place.
     :raises AirflowError: no such DAG, its file cannot be imported, or a run of that day with another `conf` is going.
     """
     wait_for_dag(airflow, dag_id, say)
@@ -147,7 +148,8 @@ def start(airflow: Airflow, dag_id: str, day: date, conf: Mapping[str, Any], say
     if found:
         known = found[0]
         run = Run(dag_id, known["dag_run_id"], day)
-        has_ended = known["state"] in ("success", "failed")
+        is_held = known["run_type"] == "backfill" and _is_of_cancelled(airflow, dag_id, logical_date)
+        has_ended = known["state"] in ("success", "failed") or (is_held and known["state"] == "queued")
         is_same = (known["conf"] or {}) == dict(conf)
         if not has_ended and not is_same:
             raise AirflowError(
@@ -157,17 +159,30 @@ def start(airflow: Airflow, dag_id: str, day: date, conf: Mapping[str, Any], say
         if not has_ended:
             say(f"A run of {dag_id} for {day} is going already; following it.")
             return run
-        if is_same:
+        if is_same and not is_held:
             airflow.send(
                 "POST",
                 f"{path}/{run.run_id}/clear",
                 {"dry_run": False, "only_failed": False, "run_on_latest_version": True},
             )
             return run
-        # Airflow cannot change the conf of a run, and keeps only one per day.
+        # Airflow cannot change the conf of a run, nor the back-fill that it is of, and keeps only one per day.
         airflow.send("DELETE", f"{path}/{run.run_id}")
     made = airflow.send("POST", path, {"logical_date": logical_date, "conf": dict(conf)})
     return Run(dag_id, made["dag_run_id"], day)
+
+
+def _is_of_cancelled(airflow: Airflow, dag_id: str, logical_date: str) -> bool:
+    """Whether a back-fill of that day was cancelled, and none is going that might run it. Airflow does not tell a run's
+    back-fill, so it may have been another one."""
+    found = airflow.pages("/backfills", "backfills", dag_id=dag_id)
+    at = datetime.fromisoformat(logical_date)
+    of_day = [
+        each for each in found
+        if datetime.fromisoformat(each["from_date"]) <= at <= datetime.fromisoformat(each["to_date"])
+    ]  # fmt: skip
+    is_going = any(each["completed_at"] is None for each in of_day)
+    return not is_going and any(each["is_paused"] for each in of_day)
 
 
 def request(airflow: Airflow, dag_id: str, conf: Mapping[str, Any], say: Say = print) -> Run:

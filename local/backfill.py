@@ -70,7 +70,11 @@ def _follow(
     before: Sequence[Mapping[str, Any]],
     say: Say,
 ) -> list[Day]:
-    """Until Airflow calls it complete; a line as each day ends."""
+    """Until Airflow calls it complete, which it finds out within half a minute; a line as each day ends.
+
+    To cancel it instead, its days having ended, would be quicker, but Airflow then holds its runs for ever: cleared,
+    they stay queued.
+    """
     begun = time.monotonic()
     ours = _ours(airflow, dag_id, first, last, before)
     for run in before:
@@ -87,24 +91,13 @@ def _follow(
                 say(f"{time.monotonic() - begun:7.1f} s  {_day(run)}  {run['state']}  {told[run_id].seconds:.1f} s")
                 if run["state"] == "failed":
                     _give_up(airflow, backfill_id, Run(dag_id, run_id, _day(run)), last)
-        if len(told) == len(ours) or is_complete:
+        if is_complete:
             break
         time.sleep(POLL_SECONDS)
-    if not is_complete:
-        _end(airflow, backfill_id)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     of_day = {each.day: each for each in told.values()}
     left_out = {_day(run) for run in before} - of_day.keys()
     return [of_day.get(day) or Day(day, "left out") for day in days if day in of_day or day in left_out]
-
-
-def _end(airflow: Airflow, backfill_id: int) -> None:
-    """Ends a back-fill whose days have ended. Airflow finds that out within minutes, and refuses another until then."""
-    try:
-        airflow.send("PUT", f"/backfills/{backfill_id}/cancel")
-    except AirflowError:  # it is no error that Airflow has found it out meanwhile
-        if airflow.get(f"/backfills/{backfill_id}")["completed_at"] is None:
-            raise
 
 
 def _ours(

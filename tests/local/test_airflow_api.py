@@ -23,6 +23,7 @@ class FakeAirflow:
     def __init__(self, dag_file):
         self.dags = {"daily": self.dag("daily", dag_file)}
         self.runs: list[dict] = []
+        self.backfills: list[dict] = []
         self.instances: list[dict] = []
         self.logs: dict[str, list] = {}
         self.import_errors: list[dict] = []
@@ -58,7 +59,7 @@ class FakeAirflow:
                 wanted = query["logical_date_gte"][0]
                 return 200, {"dag_runs": [run for run in self.runs if run["logical_date"] == wanted]}
             case ("POST", "dags", _, "dagRuns"):
-                run = {"dag_run_id": f"run-{len(self.asked)}", "state": "queued", **body}
+                run = {"dag_run_id": f"run-{len(self.asked)}", "state": "queued", "run_type": "manual", **body}
                 self.runs.append(run)
                 return 200, run
             case ("POST", "dags", _, "dagRuns", _, "clear"):
@@ -79,6 +80,8 @@ class FakeAirflow:
                 ]}  # fmt: skip
             case ("GET", *_, "taskInstances", task_id, "logs", _):
                 return 200, {"content": self.logs.get(task_id, [])}
+            case ("GET", "backfills"):
+                return 200, {"backfills": [each for each in self.backfills if each["dag_id"] == query["dag_id"][0]]}
             case ("GET", "monitor", "health"):
                 return 200, {"scheduler": {"status": "healthy"}}
         return 404, {"detail": "no such page"}
@@ -158,8 +161,9 @@ class TestStart:
     def test_the_logical_date_is_the_days_midnight_in_utc(self, airflow, fake):
         run, _ = start(airflow, {"k": 1})
         assert fake.runs == [
-            {"dag_run_id": run.run_id, "state": "queued", "logical_date": "2011-12-10T00:00:00Z", "conf": {"k": 1}}
-        ]
+            {"dag_run_id": run.run_id, "state": "queued", "run_type": "manual",
+             "logical_date": "2011-12-10T00:00:00Z", "conf": {"k": 1}}
+        ]  # fmt: skip
 
     @pytest.mark.parametrize("state", ["success", "failed"])
     def test_a_day_that_was_run_is_run_again_as_the_same_run(self, airflow, fake, state):
@@ -176,6 +180,39 @@ class TestStart:
         again, _ = start(airflow, {"k": 2})
         assert again.run_id != first.run_id
         assert [run["conf"] for run in fake.runs] == [{"k": 2}]
+
+    @pytest.mark.parametrize("state", ["success", "failed", "queued"])
+    def test_a_run_of_a_cancelled_back_fill_makes_room_for_a_new_one(self, airflow, fake, state):
+        first = self.back_filled(airflow, fake, state, is_paused=True, completed_at="2011-12-11T01:00:00Z")
+        again, _ = start(airflow)
+        assert again.run_id != first.run_id
+        assert [run["dag_run_id"] for run in fake.runs] == [again.run_id]
+
+    @pytest.mark.parametrize(
+        "backfill",
+        [
+            {"is_paused": False, "completed_at": "2011-12-11T01:00:00Z"},
+            {"is_paused": True, "completed_at": "2011-12-11T01:00:00Z", "to_date": "2011-12-09T23:59:59Z"},
+            {"is_paused": True, "completed_at": "2011-12-11T01:00:00Z", "dag_id": "weekly"},
+        ],
+    )
+    def test_one_of_a_back_fill_that_has_ended_by_itself_is_run_again_as_the_same_run(self, airflow, fake, backfill):
+        first = self.back_filled(airflow, fake, "failed", **backfill)
+        assert start(airflow)[0] == first
+
+    def test_one_that_a_back_fill_has_not_come_to_is_followed(self, airflow, fake):
+        first = self.back_filled(airflow, fake, "queued", is_paused=True, completed_at=None)
+        again, said = start(airflow)
+        assert again == first
+        assert "is going already" in said[0]
+
+    @staticmethod
+    def back_filled(airflow, fake, state, **backfill):
+        run, _ = start(airflow)
+        fake.runs[0] |= {"state": state, "run_type": "backfill"}
+        days = {"from_date": "2011-12-09T00:00:00Z", "to_date": "2011-12-10T23:59:59Z"}
+        fake.backfills.append({"id": 1, "dag_id": "daily", **days, **backfill})
+        return run
 
     def test_a_run_that_is_going_is_followed(self, airflow, fake):
         first, _ = start(airflow)
