@@ -13,6 +13,7 @@ from local import backfill, backup, demo, restore, runs
 from local.airflow_api import Airflow, AirflowError
 from local.bench import backfill as bench
 from local.errors import StackError
+from local.simulator import practice_shop
 from local.stack import Stack
 from segmentation import tables, warehouse
 from segmentation.registry import Registry
@@ -122,6 +123,7 @@ def test_everything_comes_back_after_everything_was_destroyed(shop):
 
 def test_the_next_day_goes_on_and_who_was_erased_after_the_backup_is_erased_again(shop):
     tomorrow = shop.day + dt.timedelta(days=1)
+    practice_shop.grow(shop.stack.addresses().warehouse, 1, lambda *_: None)
     shop.run(bench.DAILY, tomorrow)
     assert shop.fetch("select distinct as_of_date from marketing.customer_segments") == [(tomorrow,)]
     kept = backup.backup(shop.stack)
