@@ -21,9 +21,9 @@ from segmentation_airflow.stages import RELOAD, aggregates, as_day, extract_and_
 
 @task
 def contact_examples(day: str) -> dict:
-    from segmentation import features
+    from segmentation import contact_features
 
-    return features.build_contact_features(as_day(day), stores())
+    return contact_features.build_contact_features(as_day(day), stores())
 
 
 @task

@@ -45,8 +45,9 @@ TASKS = {
     ERASE: ("erase",),
 }  # fmt: skip
 _PRELOADED = """
-aggregates classify cluster compaction compare drift erase evaluate extract features learn_policy movement performance
-personal_export promote publish recommend retention retrain rollback score segment_export strategy validate
+aggregates classify cluster compaction compare contact_features drift erase evaluate extract features learn_policy
+movement performance personal_export promote publish recommend retention retrain rollback score segment_export
+strategy validate
 """
 KIB_OF_MIB = 1024
 
@@ -188,7 +189,8 @@ class Stages:
             "drift": ("drift", "measure_drift"), "retrain": ("retrain", "retrain_reasons"),
             "movement": ("movement", "classify_products"), "evaluate": ("evaluate", "evaluate_campaigns"),
             "training_examples": ("features", "build_training_examples"), "cluster": ("cluster", "train_segments"),
-            "contact_examples": ("features", "build_contact_features"), "learn": ("learn_policy", "learn_strategies"),
+            "contact_examples": ("contact_features", "build_contact_features"),
+            "learn": ("learn_policy", "learn_strategies"),
         }  # fmt: skip
         if task in simple:
             return one(*simple[task], day, stores)

@@ -7,6 +7,7 @@ Customer segmentation, stage by stage. No Airflow in here: every function runs i
 | validate | `validate`           | `staged.*`; a lake table by day        | `raw.*`; stops the run, or not     |
 | features | `aggregates`         | the history of `raw.*`                 | `agg.*`, per customer and day      |
 | features | `features`           | `agg.*`, `raw.*`                       | `feat.*`                           |
+| features | `contact_features`   | `agg.*`, `raw.*`, past campaigns       | `feat.contact_examples`            |
 | train    | `cluster`            | `feat.training_examples`               | model `customer_segments`          |
 | train    | `classify`           | `feat.training_examples`               | a model per target                 |
 | train    | `compare`            | new versions, and the champions        | a verdict per model                |
@@ -37,13 +38,14 @@ another stage.
 
 What extract needs besides: `extract_window`, `deletions`. What validate needs: `suites` (the rules), `incoming` (what
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
-and where that goes: `quarantine`, and `gate` (`quality`, `data_docs`). What the features need: `families` (what there
-is, and the dictionary), `purchase_features` (`purchase_model`, `purchase_likelihoods`), `demand` (how busy days
-were). What the models of the targets need: `examples` (which rows are of when), `preparation` (`selection`),
-`baselines`, `candidates`, `search`, `contest` (which is chosen; `recipes`, `amount_blend`), `season` (how busy a day
-will be), `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`), `fairness`, `importance`; `model_report`
-leaves it in MLflow by `pictures` and `model_pictures`. What compare and promote need: `promotion_rules`,
-`strategy_changes`. What score needs: `scoring`, `explain` (`tree_shap`), `reasons`, `tastes`, `model_cache`.
+and where that goes: `quarantine`, and `gate` (`quality`, `data_docs`). What the features need: `feature_snapshot`
+(those of a day; `families`, what there is, and the dictionary; `purchase_features`, by `purchase_model` and
+`purchase_likelihoods`), `demand` (how busy days were). What the models of the targets need: `examples` (which rows are
+of when), `preparation` (`selection`), `baselines`, `candidates`, `search`, `contest` (which is chosen; `recipes`,
+`amount_blend`), `season` (how busy a day will be), `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`),
+`fairness`, `importance`; `model_report` leaves it in MLflow by `pictures` and `model_pictures`. What compare and
+promote need: `promotion_rules`, `strategy_changes`. What score needs: `scoring`, `explain` (`tree_shap`), `reasons`,
+`tastes`, `model_cache`.
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.

@@ -190,7 +190,7 @@ def _fill(connection, session, table: str) -> None:
 
 def inside_postgres(dsn: str, day: dt.date) -> float:
     """Seconds of every statement of the features, and of putting the families side by side."""
-    from segmentation import families, features, sql, tables, warehouse
+    from segmentation import families, feature_snapshot, sql, tables, warehouse
 
     seconds = 0.0
     with warehouse.connect(dsn) as connection:
@@ -200,9 +200,11 @@ def inside_postgres(dsn: str, day: dt.date) -> float:
             "set min_parallel_table_scan_size = '1MB'",
         )
         statements = {tables.POPULATION: sql.read("features", "population")}
-        statements |= {table: sql.read("features", table.partition(".")[2]) for table in features.BEFORE_FAMILIES}
+        statements |= {
+            table: sql.read("features", table.partition(".")[2]) for table in feature_snapshot.BEFORE_FAMILIES
+        }
         statements |= {family.table: sql.read("features", family.name) for family in families.in_sql()}
-        statements[tables.CUSTOMER_FEATURES] = features.side_by_side()
+        statements[tables.CUSTOMER_FEATURES] = feature_snapshot.side_by_side()
         for table, statement in statements.items():
             text = f"create unlogged table {table} as {_for_postgres(statement, day)}; analyze {table}"
             seconds += told(f"  Postgres: {table}", lambda text=text: warehouse.run_script(connection, text))

@@ -6,7 +6,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from segmentation import engine, features, history, lake, settings, tables
+from segmentation import engine, feature_snapshot, features, history, lake, settings, tables
 from tests import frames
 
 DAY = frames.DAY
@@ -140,6 +140,6 @@ def test_parts_are_ranges_of_ids(monkeypatch, most, begins):
     monkeypatch.setattr(settings, "load", lambda: told)
     with engine.session("", told) as session:
         session.put(tables.POPULATION, pa.table({"customer_id": ["c", "a", "b"]}))
-        parts = features._parts(session)
+        parts = feature_snapshot.parts(session)
     assert [part.low for part in parts] == begins
     assert [part.high for part in parts] == [*begins[1:], None]

@@ -11,6 +11,7 @@ from segmentation import (
     aggregates,
     choice_days,
     compare,
+    contact_features,
     features,
     lake,
     learn_policy,
@@ -115,7 +116,7 @@ def test_from_campaigns_to_the_next_strategies(shop, tmp_path):
     held_of_news = {one for one, row in rows.items() if row["in_holdout"]}
 
     # what was known then, and not what came of it
-    assert features.build_contact_features(DAY, shop) == {"2026-01-05": 240, "2026-01-07": 240}
+    assert contact_features.build_contact_features(DAY, shop) == {"2026-01-05": 240, "2026-01-07": 240}
     known = lake.read(shop.lake, tables.CONTACT_EXAMPLES, DAY, ["customer_id", "orders_count"]).to_pylist()
     assert {row["customer_id"]: row["orders_count"] for row in known} == {
         one: int(n % 5 > 0) for n, one in enumerate(IDS)
@@ -174,7 +175,7 @@ def test_chances_that_were_kept_are_learnt_from(shop, tmp_path):
     ]  # fmt: skip
     table = frames.typed(rows, tables.STRATEGY_COLUMNS)
     lake.write(shop.lake, tables.STRATEGIES, FIRST, table.to_batches(), table.schema)
-    assert features.build_contact_features(DAY, shop) == {"2026-01-05": 480}
+    assert contact_features.build_contact_features(DAY, shop) == {"2026-01-05": 480}
     found, left_out = randomised.collect(DAY, shop)
     assert left_out == {}
     coupon = found.strategy == found.strategies.index("coupon")
@@ -194,7 +195,7 @@ def test_chances_that_were_kept_are_learnt_from(shop, tmp_path):
 
 def test_a_champion_of_an_earlier_release_is_told_apart_and_replaced(shop, tmp_path):
     features.build_features(DAY, shop)
-    features.build_contact_features(DAY, shop)
+    contact_features.build_contact_features(DAY, shop)
     registry = Registry(shop.registry, shop.marketing)
     earlier = StrategyUplift()
     earlier.strategies_, earlier.shapes_ = ["coupon", "news"], [EffectShape(), EffectShape()]
@@ -221,7 +222,7 @@ def test_a_campaign_in_which_nobody_bought_is_learnt_from_like_any_other(stores)
                     "starts_at": sent, "ends_at": dt.date(2026, 1, 25)} for name, sent in SENT.items()],
         campaign_contacts=contacts,
     )  # fmt: skip
-    features.build_contact_features(DAY, stores)
+    contact_features.build_contact_features(DAY, stores)
     found, left_out = randomised.collect(DAY, stores)
     assert left_out == {}
     coupon = found.strategy == found.strategies.index("coupon")
@@ -234,7 +235,7 @@ def test_what_cannot_be_learnt_from_is_said_and_changes_nothing(shop):
     without_costs = [{"product_id": "p1", "unit_cost": None, "updated_at": later}]
     frames.accept(shop, DAY, products=without_costs)
     aggregates.build_aggregates(DAY, shop)
-    features.build_contact_features(DAY, shop)
+    contact_features.build_contact_features(DAY, shop)
     told = learn_policy.learn_strategies(DAY, shop)
     assert told["left_out"] == {
         f"k-{name}": "unit costs are known for 0% of the revenue, 95% are needed" for name in ("coupon", "news")

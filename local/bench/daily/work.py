@@ -218,11 +218,11 @@ def _features_floor(place: Place) -> int:
     """One scan by DuckDB of the files that the features read: every value of every column, nothing joined."""
     import posixpath
 
-    from segmentation import engine, features, history
+    from segmentation import engine, feature_snapshot, history
 
     rows = 0
     with engine.session(place.stores.lake) as session:
-        for each in (*features.AS_KNOWN_THEN, *tables.AGGREGATES.values()):
+        for each in (*feature_snapshot.AS_KNOWN_THEN, *tables.AGGREGATES.values()):
             for file in history.files_of(place.stores, each.name):
                 if file.rows:
                     session.put("raw.scanned", posixpath.join(place.stores.lake, file.path))
