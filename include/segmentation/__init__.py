@@ -45,7 +45,7 @@ of when), `preparation` (`selection`), `baselines`, `candidates`, `search`, `con
 `amount_blend`), `season` (how busy a day will be), `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`),
 `fairness`, `importance`; `model_report` leaves it in MLflow by `pictures` and `model_pictures`. What compare and
 promote need: `promotion_rules`, `strategy_changes`. What score needs: `scoring`, `explain` (`tree_shap`), `reasons`,
-`tastes`, `model_cache`.
+`tastes`, `model_cache`, `streamed_quantiles`.
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.

@@ -228,7 +228,7 @@ def _difference(
     judged = [model for model in new if model in champions and model not in unread]
     if not judged:
         return Difference({}, unread)
-    limits = scoring.value_limits(features.select(["orders_count", "spend_365d"]).to_batches(), config.score)
+    limits = scoring.value_limits(features.select(["orders_count", "spend_365d"]).to_batches, config.score)
     moment = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
 
     def scores(versions: Mapping[str, Version]) -> pa.RecordBatch:

@@ -13,7 +13,7 @@ import posixpath
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import pyarrow as pa
@@ -181,7 +181,7 @@ def read_where(lake: str, table: str, day: dt.date, columns: list[str], where: l
     """
     filesystem, plain = fsspec.core.url_to_fs(existing(lake, table, day))
     with filesystem.open(plain, "rb") as file:
-        return pq.read_table(file, columns=columns, filters=where)
+        return pq.read_table(file, columns=columns, filters=where, pre_buffer=False)
 
 
 def columns(lake: str, table: str, day: dt.date) -> list[str]:
@@ -226,7 +226,7 @@ def open_parquet(lake: str, table: str, day: dt.date) -> pq.ParquetFile:
     :raises MissingDayError: naming table and day.
     """
     filesystem, plain = fsspec.core.url_to_fs(existing(lake, table, day))
-    return pq.ParquetFile(filesystem.open(plain, "rb"))
+    return _parquet(filesystem.open(plain, "rb"))
 
 
 def batches_of(
@@ -238,7 +238,13 @@ def batches_of(
     """
     filesystem, plain = fsspec.core.url_to_fs(target)
     with filesystem.open(plain, "rb") as file:
-        yield from pq.ParquetFile(file).iter_batches(rows, columns=columns, use_threads=has_threads)
+        yield from _parquet(file).iter_batches(rows, columns=columns, use_threads=has_threads)
+
+
+def _parquet(file: IO[bytes]) -> pq.ParquetFile:
+    """An open file as Parquet. Arrow's own way, `pre_buffer`, keeps the bytes of all that was read until the reader is
+    closed: batches of a file would take the memory of the whole file."""
+    return pq.ParquetFile(file, pre_buffer=False)
 
 
 def days_of(lake: str, table: str) -> list[dt.date]:
@@ -333,7 +339,7 @@ def rewrite_without(source: str, target: str, is_out: Callable[[pa.RecordBatch],
     """
     filesystem, plain = fsspec.core.url_to_fs(source)
     with filesystem.open(plain, "rb") as opened:
-        file = pq.ParquetFile(opened)
+        file = _parquet(opened)
         notes = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
         notes.pop("ARROW:schema", None)
         left = (batch.filter(pc.invert(is_out(batch))) for batch in file.iter_batches(ROWS_PER_GROUP))

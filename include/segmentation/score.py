@@ -2,8 +2,7 @@
 score: `feat.customer_daily` + the promoted models -> `score.customer_daily`: every customer of one day.
 
 One function over batches (`scoring.score_batch`), some at a time in this process or over Spark's partitions, so memory
-is bounded by the batch, but for what each buyer spent: the limits of the value tiers are quantiles of it. Columns whose
-model or stage is not there stay null.
+is bounded by the batch. Columns whose model or stage is not there stay null.
 """
 
 import datetime as dt
@@ -30,7 +29,8 @@ def score_customers(day: dt.date, scored_at: dt.datetime, stores: Stores) -> dic
     config = settings.load().score
     champions = scoring.load_champions(Registry(stores.registry, stores.marketing), day, stores.lake, scored_at)
     path = lake.existing(stores.lake, tables.CUSTOMER_FEATURES, day)
-    limits = scoring.value_limits(lake.batches_of(path, config.batch_rows, ["orders_count", "spend_365d"]), config)
+    spend = partial(lake.batches_of, path, lake.ROWS_PER_GROUP, ["orders_count", "spend_365d"])
+    limits = scoring.value_limits(spend, config)
     scored = partial(_score_arrow, day=day, scored_at=scored_at, champions=champions, limits=limits, config=config)
     scores = engine.mapped(path, scored, tables.SEGMENT_COLUMNS, stores.lake, config.batch_rows, threads=config.threads)
     rows = lake.write(stores.lake, tables.CUSTOMER_SCORES, day, scores, tables.SEGMENT_COLUMNS)

@@ -8,7 +8,7 @@ about: docs/scoring.md.
 import datetime as dt
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segmentation import explain, model_cache, naming, preparation, reasons, settings, tables, tastes
+from segmentation import (
+    explain,
+    model_cache,
+    naming,
+    preparation,
+    reasons,
+    settings,
+    streamed_quantiles,
+    tables,
+    tastes,
+)
 from segmentation.ensembles import Encoded
 from segmentation.registry import NoModelError, Registry, Version
 
@@ -114,20 +124,21 @@ def _renamed(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {**metadata, "segments": segments, "prospects": prospects}
 
 
-def value_limits(spend: Iterable[pa.RecordBatch], config: settings.Score) -> ValueLimits:
-    """The limits of the value tiers among the buyers; infinite where there is no buyer. Holds 8 bytes a buyer.
+def value_limits(read: Callable[[], Iterable[pa.RecordBatch]], config: settings.Score) -> ValueLimits:
+    """The limits of the value tiers among the buyers; infinite where there is no buyer.
 
-    :param spend: batches with columns `orders_count` and `spend_365d`, one row per customer.
+    :param read: reads batches with columns `orders_count` and `spend_365d`, one row per customer, from the beginning;
+        it is called more than once, so that none of them is kept.
     """
-    amounts = [
-        rows["spend_365d"].filter(pc.greater(rows["orders_count"], 0)).drop_null().cast(pa.float64()).to_numpy()
-        for rows in spend
-    ]
-    if not sum(map(len, amounts)):
-        return ValueLimits(np.inf, np.inf)
+
+    def spent() -> Iterator[np.ndarray]:
+        for rows in read():
+            buyers = rows["spend_365d"].filter(pc.greater(rows["orders_count"], 0))
+            yield buyers.drop_null().cast(pa.float64()).to_numpy()
+
     share = 1 - config.high_value_share
-    high, medium = np.quantile(np.concatenate(amounts), [share, share - config.medium_value_share])
-    return ValueLimits(float(high), float(medium))
+    limits = streamed_quantiles.quantiles(spent, [share, share - config.medium_value_share])
+    return ValueLimits(*limits) if limits else ValueLimits(np.inf, np.inf)
 
 
 def score_batch(

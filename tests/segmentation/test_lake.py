@@ -2,9 +2,12 @@
 
 import datetime as dt
 import os
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
@@ -110,3 +113,29 @@ def test_the_lake_may_be_any_filesystem_that_fsspec_knows():
     lake.write("memory://lake", "raw.things", DAY, batches(1, 2), SCHEMA)
     lake.write("memory://lake", "raw.things", DAY, batches(4), SCHEMA)
     assert lake.read("memory://lake", "raw.things", DAY, ["n"])["n"].to_pylist() == [4]
+
+
+def test_a_large_file_is_read_in_the_memory_of_a_piece(tmp_path):
+    schema, rng = pa.schema([("n", pa.float64()), ("m", pa.float64())]), np.random.default_rng(1)
+    pieces = ([pa.array(rng.random(20_000)), pa.array(rng.random(20_000))] for _ in range(50))
+    rows = (pa.record_batch(columns, schema=schema) for columns in pieces)
+    lake.write(str(tmp_path), "raw.things", DAY, rows, schema)
+    target = lake.path(str(tmp_path), "raw.things", DAY)
+    size = os.path.getsize(target)
+    assert size > 10_000_000
+
+    def opened():
+        with lake.open_parquet(str(tmp_path), "raw.things", DAY) as file:
+            yield from file.iter_batches(5_000)
+
+    def rewritten():
+        out = str(tmp_path / "less.parquet")
+        assert lake.rewrite_without(target, out, lambda batch: pc.less(batch["n"], 0.999)) < 2_000
+        yield from lake.batches_of(out, 5_000)
+
+    for read in (lambda: lake.batches_of(target, 5_000), opened, rewritten):
+        tracemalloc.start()
+        assert sum(batch.num_rows for batch in read()) in (1_000_000, pytest.approx(1_000, abs=300))
+        peak = tracemalloc.get_traced_memory()[1]  # of the bytes of files; Arrow's own are not Python's
+        tracemalloc.stop()
+        assert peak < size / 4

@@ -53,7 +53,7 @@ def test_value_tiers_count_buyers_only_and_never_reward_no_spend():
     import pyarrow as pa
 
     spend = pa.table({"orders_count": [1] * 10 + [0] * 90, "spend_365d": [float(n) for n in range(10)] + [0.0] * 90})
-    limits = scoring.value_limits(spend.to_batches(max_chunksize=7), CONFIG)
+    limits = scoring.value_limits(lambda: spend.to_batches(max_chunksize=7), CONFIG)
     assert (limits.high, limits.medium) == pytest.approx((7.2, 4.5))
     frame = customer_features(spend_365d=[9.0, 7.2, 7.1, 4.5, 4.4, 0.0])
     assert list(scoring.value_tier(frame, limits)) == ["high", "high", "medium", "medium", "low", "low"]
@@ -63,7 +63,7 @@ def test_value_tiers_count_buyers_only_and_never_reward_no_spend():
 def test_value_limits_of_a_shop_without_buyers_put_nobody_on_top():
     import pyarrow as pa
 
-    limits = scoring.value_limits(pa.table({"orders_count": [0], "spend_365d": [0.0]}).to_batches(), CONFIG)
+    limits = scoring.value_limits(pa.table({"orders_count": [0], "spend_365d": [0.0]}).to_batches, CONFIG)
     assert list(scoring.value_tier(customer_features(spend_365d=[5.0]), limits)) == ["low"]
 
 
