@@ -3,22 +3,24 @@ What publishing costs, and what readers notice of it: `python -m local.bench.pub
 
 Made-up scores of two days, of which 5 % of the customers differ, in an embedded Postgres. The second day is published:
 COPY, key, audit, feed, history, profiles, with the memory of this process. In the same run: a bare COPY of the same
-rows, printed already, into a table without an index (the floor), and `pandas.to_sql` of a part, by the row. Then the
-second day is published again while eight readers look up single customers and one counts all: whether any of them saw
-anything but a whole snapshot, and the 99th percentile of a look-up, idle and during it. With `--whole` the customers
-have strategies and recommended products as well, which makes the rows half as long again.
+rows, printed already, into a table without an index (the floor), and `pandas.to_sql` of a part of them, by the row.
+Then the second day is published again while eight readers look up single customers and one counts all, each a process
+of its own: whether any of them saw anything but a whole snapshot, and the 99th percentile of a look-up, idle and during
+it. With `--whole` the customers have strategies and recommended products as well, which makes the rows half as long
+again.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import multiprocessing
 import os
 import random
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -227,14 +229,20 @@ def _bare_copy(stores, server) -> tuple[float, float]:
 
 
 def _pandas(stores) -> float:
-    """Seconds of `to_sql` of the first rows."""
+    """Seconds of `to_sql` of the first of the rows that were published."""
     import pandas as pd
+    import pyarrow as pa
     import sqlalchemy
 
-    from segmentation import lake, tables
+    from segmentation import published_rows
 
-    batch = next(lake.batches_of(lake.path(stores.lake, tables.CUSTOMER_SCORES, NEXT), PANDAS_ROWS))
-    frame = batch.to_pandas()
+    batches, rows = [], 0
+    for batch in published_rows.of_day(NEXT, stores):
+        batches.append(batch)
+        rows += batch.num_rows
+        if rows >= PANDAS_ROWS:
+            break
+    frame = pa.Table.from_batches(batches).slice(0, PANDAS_ROWS).to_pandas()
     for name in ("reasons", "recommended_products"):
         frame[name] = [None if each is None else list(each) for each in frame[name]]
     engine = sqlalchemy.create_engine(stores.marketing.replace("postgresql://", "postgresql+psycopg2://"))
@@ -260,44 +268,63 @@ def _readers(stores, customers: int) -> None:
     console.print(f"anything but one whole snapshot: {faults or 'never'}")
 
 
-def _read_while(stores, customers: int, work) -> tuple[list[float], list[str]]:
+def _read_while(stores, customers: int, work: Callable[[], Any]) -> tuple[list[float], list[str]]:
+    """Seconds of each look-up, and what was seen that should not be, while something is done in this process.
+
+    Readers are processes of their own, as CRMs are: threads beside the work would wait for its interpreter lock.
+    """
+    of_readers = multiprocessing.get_context("spawn")
+    ready, stop = of_readers.Barrier(READERS + 2), of_readers.Event()
+    tasks = [(_look_up, seed) for seed in range(READERS)] + [(_count, 0)]
+    with ProcessPoolExecutor(len(tasks), of_readers, _share, (ready, stop)) as pool:
+        readers = [pool.submit(task, stores.marketing, customers, seed) for task, seed in tasks]
+        ready.wait()
+        try:
+            work()
+        finally:
+            stop.set()
+        found = [reader.result() for reader in readers]
+    return [seconds for took, _ in found for seconds in took], [fault for _, faults in found for fault in faults]
+
+
+_shared: dict[str, Any] = {}
+
+
+def _share(ready: Any, stop: Any) -> None:
+    _shared.update(ready=ready, stop=stop)
+
+
+def _look_up(marketing: str, customers: int, seed: int) -> tuple[list[float], list[str]]:
     from segmentation import warehouse
 
-    stop, took, faults = threading.Event(), [], []
-
-    def look_up(seed: int) -> None:
-        draw = random.Random(seed)
-        query = "select customer_id, segment_id from marketing.customer_segments where customer_id = :id"
-        with warehouse.connect(stores.marketing, autocommit=True) as connection:
-            while not stop.is_set():
-                asked = f"C{draw.randrange(customers):09d}"
-                begun = time.perf_counter()
-                found = warehouse.fetch(connection, query, {"id": asked})
-                took.append(time.perf_counter() - begun)
-                if len(found) != 1:
-                    faults.append(f"{asked}: {len(found)} rows")
-                time.sleep(0.005)
-
-    def count() -> None:
-        query = "select count(*), count(distinct snapshot_id) from marketing.customer_segments"
-        with warehouse.connect(stores.marketing, autocommit=True) as connection:
-            while not stop.is_set():
-                [(rows, snapshots)] = warehouse.fetch(connection, query)
-                if (rows, snapshots) != (customers, 1):
-                    faults.append(f"{rows} rows of {snapshots} snapshots")
-                time.sleep(0.5)
-
-    readers = [threading.Thread(target=look_up, args=(seed,)) for seed in range(READERS)]
-    readers.append(threading.Thread(target=count))
-    for reader in readers:
-        reader.start()
-    try:
-        work()
-    finally:
-        stop.set()
-        for reader in readers:
-            reader.join()
+    draw, took, faults = random.Random(seed), [], []
+    query = "select customer_id, segment_id from marketing.customer_segments where customer_id = :id"
+    with warehouse.connect(marketing, autocommit=True) as connection:
+        _shared["ready"].wait()
+        while not _shared["stop"].is_set():
+            asked = f"C{draw.randrange(customers):09d}"
+            begun = time.perf_counter()
+            found = warehouse.fetch(connection, query, {"id": asked})
+            took.append(time.perf_counter() - begun)
+            if len(found) != 1:
+                faults.append(f"{asked}: {len(found)} rows")
+            time.sleep(0.005)
     return took, faults
+
+
+def _count(marketing: str, customers: int, _: int) -> tuple[list[float], list[str]]:
+    from segmentation import warehouse
+
+    faults = []
+    query = "select count(*), count(distinct snapshot_id) from marketing.customer_segments"
+    with warehouse.connect(marketing, autocommit=True) as connection:
+        _shared["ready"].wait()
+        while not _shared["stop"].is_set():
+            [(rows, snapshots)] = warehouse.fetch(connection, query)
+            if (rows, snapshots) != (customers, 1):
+                faults.append(f"{rows} rows of {snapshots} snapshots")
+            time.sleep(0.5)
+    return [], faults
 
 
 if __name__ == "__main__":

@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from local.bench.features import told
+from segmentation.settings import Stores
 
 console = Console(width=110, highlight=False)
 SAMPLE = 20_000
@@ -51,16 +53,12 @@ def main(customers: list[int], shop: int, trees: int, depth: int, folder: str | 
         )
 
 
-def _stores(here: Path):
-    from segmentation.settings import Stores
-
+def _stores(here: Path) -> Stores:
     return Stores("", "", str(here / "lake"), f"sqlite:///{here / 'mlflow.db'}")
 
 
 def _shop(here: Path, customers: int) -> dt.date:
     """Features and training examples of a simulated shop; the day."""
-    from dataclasses import replace
-
     from local import load
     from local.bench.features import _silent, accept, aggregate
     from local.postgres import Postgres
@@ -171,12 +169,22 @@ def _measured(here: Path, day: dt.date) -> dict[str, float]:
 
 def _measure(here: Path, day: dt.date) -> dict[str, float]:
     """Seconds, CPU seconds and peak memory of a day's scoring, and seconds a row of the floor, in this process."""
+    from local.postgres import Postgres
+
+    server = Postgres(here / "postgres", durable=False)  # where runs of the same day take turns
+    server.start()
+    try:
+        return _with_floor(replace(_stores(here), warehouse=server.url(), marketing=server.url()), day)
+    finally:
+        server.stop()
+
+
+def _with_floor(stores: Stores, day: dt.date) -> dict[str, float]:
     from local.bench.features import _peak_mib
     from segmentation import lake, preparation, score, scoring, tables
     from segmentation.registry import Registry
 
     now = dt.datetime(day.year, day.month, day.day, 5, tzinfo=dt.UTC)
-    stores = _stores(here)
     champions = scoring.load_champions(
         Registry(stores.registry, stores.marketing), day, stores.lake, now
     )  # and with it all imports
