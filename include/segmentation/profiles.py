@@ -36,16 +36,22 @@ class Profile:
     sets_apart: list[dict[str, Any]] = field(default_factory=list)
 
 
-def of_snapshot(connection, smallest: int, migration: Iterable[tuple[int | None, int | None, int]]) -> list[Profile]:
-    """The profiles of `new_rows`, what is too small left out.
+def counted(connection) -> list[tuple]:
+    """The numbers that the profiles of `new_rows` are made of."""
+    return warehouse.fetch(connection, sql.read("publish", "profiles"))
 
+
+def of_counts(
+    counts: Iterable[tuple], smallest: int, migration: Iterable[tuple[int | None, int | None, int]]
+) -> list[Profile]:
+    """The profiles of a snapshot, what is too small left out.
+
+    :param counts: what `counted` gave.
     :param migration: (segment before, segment now, customers); None: not in that snapshot.
     """
     found: dict[int, Profile] = {}
     values: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
-    for segment_id, name, column, value, customers, *averages in warehouse.fetch(
-        connection, sql.read("publish", "profiles")
-    ):
+    for segment_id, name, column, value, customers, *averages in counts:
         if column is None:
             found[segment_id] = Profile(segment_id, name, customers, tuple(averages))
         elif value is not None:

@@ -72,14 +72,18 @@ def publish_segments(
         was = snapshots.current(connection)
         is_current = was is None or day >= was[1]
         was = was if feed.has_begun(connection) else None
-        if is_current:
-            _find_changed(connection, was)
-        migration = _migration(connection, day, was if is_current else None)
-        audited = snapshot_audit.judge(connection, snapshot_id, day, sent, agreed.eligible, migration)
-        _report(connection, audited, snapshot_id, day, stores, dag_run_id)
-        told = profiles.of_snapshot(connection, config.smallest_group, migration)
-        counts = page_counts.of_snapshot(connection, day, config.smallest_group)
-        part = feed.prepare(connection, snapshot_id, day) if is_current else None
+        with snapshots.read_beside(stores.marketing, snapshot_id) as beside:
+            measured = beside(snapshot_audit.measured, snapshot_id, day)
+            described = beside(profiles.counted)
+            counted = beside(page_counts.of_snapshot, day, config.smallest_group)
+            if is_current:
+                _find_changed(connection, was)
+            migration = _migration(connection, day, was if is_current else None)
+            audited = snapshot_audit.judge(measured.result(), day, sent, agreed.eligible, migration)
+            _report(connection, audited, snapshot_id, day, stores, dag_run_id)
+            part = feed.prepare(connection, snapshot_id, day) if is_current else None
+            told = profiles.of_counts(described.result(), config.smallest_group, migration)
+            counts = counted.result()
         snapshots.attach(stores.marketing, snapshot_id)
         snapshots.wait_for_readers(stores.marketing, config.reader_wait_seconds)
         with warehouse.transaction(connection):

@@ -12,7 +12,8 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -230,6 +231,21 @@ def view_as(connection, name: str, snapshot_id: int | None) -> None:
         source, condition = partition(snapshot_id), ""
     rows = f"select * from {source} {condition}"  # noqa: S608 - quoted names
     warehouse.run_script(connection, f"create or replace temporary view {warehouse.identifier(name)} as {rows}")
+
+
+@contextlib.contextmanager
+def read_beside(dsn: str, snapshot_id: int) -> Iterator[Callable[..., Future]]:
+    """Reads a snapshot while the caller's own connection is busy with it: PostgreSQL has one core for each of the two.
+
+    What is yielded takes a function and its arguments, and runs it in a thread, one after the other, with a connection
+    in front of the arguments that has the view `new_rows`. An error is raised where the result is asked for.
+    """
+    with warehouse.connect(dsn, autocommit=True) as connection, ThreadPoolExecutor(1) as pool:
+        view_as(connection, "new_rows", snapshot_id)
+        try:
+            yield lambda function, *arguments: pool.submit(function, connection, *arguments)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager

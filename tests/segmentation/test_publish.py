@@ -5,10 +5,11 @@ import json
 import threading
 from pathlib import Path
 
+import psycopg2
 import pyarrow as pa
 import pytest
 
-from segmentation import gate, lake, publish, published_rows, settings, snapshots, sql, tables, warehouse
+from segmentation import gate, lake, profiles, publish, published_rows, settings, snapshots, sql, tables, warehouse
 from tests import frames
 
 DAY, DAY_BEFORE = dt.date(2026, 1, 31), dt.date(2026, 1, 30)
@@ -126,6 +127,35 @@ def test_snapshots_are_compared_in_the_order_of_their_keys(stores):
         assert str(warehouse.fetch(connection, plan)) == usual
     assert "Hash Full Join" in usual
     assert "Merge Full Join" in chosen
+
+
+def test_a_snapshot_is_read_while_the_publishers_own_connection_is_busy(stores):
+    write_scores(stores, DAY, 3)
+    number = publish.publish_segments(DAY, stores)["snapshot_id"]
+    count = "select count(*), pg_backend_pid() from new_rows"
+    with warehouse.connect(stores.marketing, autocommit=True) as busy:
+        warehouse.execute(busy, "select pg_advisory_lock(1)")
+        with snapshots.read_beside(stores.marketing, number) as beside:
+            wait = beside(warehouse.execute, "select pg_advisory_lock(1)")
+            found = beside(warehouse.fetch, count)
+            wrong = beside(warehouse.fetch, "select no_such_column from new_rows")
+            warehouse.execute(busy, "select pg_advisory_unlock(1)")
+            wait.result()
+            [(rows, session)] = found.result()
+            with pytest.raises(psycopg2.errors.UndefinedColumn, match="no_such_column"):
+                wrong.result()
+        assert rows == 3
+        assert session != busy.info.backend_pid
+
+
+def test_what_cannot_be_read_of_a_snapshot_stops_the_publication(stores, monkeypatch):
+    write_scores(stores, DAY_BEFORE, 2)
+    publish.publish_segments(DAY_BEFORE, stores)
+    monkeypatch.setattr(profiles, "counted", lambda _: 1 / 0)
+    write_scores(stores, DAY, 4)
+    with pytest.raises(ZeroDivisionError):
+        publish.publish_segments(DAY, stores)
+    assert len(published(stores)) == 2
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order(stores):
