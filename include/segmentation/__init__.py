@@ -40,12 +40,12 @@ What extract needs besides: `extract_window`, `deletions`. What validate needs: 
 is judged; `cleaning`), `row_rules` and `judged_rows` (each row), `measures` (the whole), `verdict` (what was found),
 and where that goes: `quarantine`, and `gate` (`quality`, `data_docs`). What the features need: `feature_snapshot`
 (those of a day; `families`, what there is, and the dictionary; `purchase_features`, by `purchase_model` and
-`purchase_likelihoods`), `demand` (how busy days were). What the models of the targets need: `examples` (which rows are
-of when), `preparation` (`selection`), `baselines`, `candidates`, `search`, `contest` (which is chosen; `recipes`,
-`amount_blend`), `season` (how busy a day will be), `ensembles` (what is registered), `judge` (`ranked`, `bootstrap`),
-`fairness`, `importance`; `model_report` leaves it in MLflow by `pictures` and `model_pictures`. What compare and
-promote need: `promotion_rules`, `strategy_changes`. What score needs: `scoring`, `explain` (`tree_shap`), `reasons`,
-`tastes`, `model_cache`, `streamed_quantiles`.
+`purchase_likelihoods`), `demand` (how busy days were), and `md5_sample` (some customers; recommend, too). What the
+models of the targets need: `examples` (which rows are of when), `preparation` (`selection`), `baselines`, `candidates`,
+`search`, `contest` (which is chosen; `recipes`, `amount_blend`), `season` (how busy a day will be), `ensembles` (what
+is registered), `judge` (`ranked`, `bootstrap`), `fairness`, `importance`; `model_report` leaves it in MLflow by
+`pictures` and `model_pictures`. What compare and promote need: `promotion_rules`, `strategy_changes`. What score needs:
+`scoring`, `explain` (`tree_shap`), `reasons`, `tastes`, `model_cache`, `streamed_quantiles`.
 What the segments need: `buyers`; `clusterings` (what is tried), `cluster_score` and `cluster_contest` (what is chosen);
 `lineage`, `naming` (what stays, and what it is called); `segment_rules`, `segment_pages`, `segment_pictures`, which
 `cluster_report` leaves in MLflow.

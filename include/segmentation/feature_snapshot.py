@@ -18,10 +18,10 @@ from functools import partial
 import pyarrow as pa
 
 from segmentation import engine, families, history, purchase_features, settings, sql, tables
+from segmentation.md5_sample import EVERYONE
 from segmentation.purchase_model import PurchaseModel
 from segmentation.settings import Stores
 
-EVERYONE = "g"  # above every MD5
 AS_KNOWN_THEN = (
     tables.CUSTOMERS,
     tables.PRODUCTS,
@@ -62,7 +62,7 @@ def build(
 
     :param known: the day whose knowledge is used: `as_of` itself for scoring, the training day for training.
     :param as_of: only what happened before its midnight, UTC, is seen.
-    :param sample_below: only customers whose id's MD5 is below; see `md5_below`.
+    :param sample_below: only customers whose id's MD5 is below; see `md5_sample`.
     """
     look_up(session, stores, known=known, as_of=as_of, sample_below=sample_below)
     return make(session, as_of)
@@ -179,15 +179,6 @@ def side_by_side() -> str:
         select population.customer_id, :as_of as as_of_date, {", ".join(columns)}
         from feat.population as population {" ".join(joins)} order by population.customer_id
     """  # noqa: S608 - names of our own files
-
-
-def md5_below(share: float) -> str:
-    """The hexadecimal text that such a share of all MD5 sums is below.
-
-    >>> md5_below(0.25), md5_below(2)
-    ('4000000', 'g')
-    """
-    return EVERYONE if share >= 1 else f"{int(share * 16**7):07x}"
 
 
 def _families_off(session: engine.Session) -> dict[str, str]:

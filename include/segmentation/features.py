@@ -20,6 +20,7 @@ from segmentation import (
     feature_snapshot,
     history,
     lake,
+    md5_sample,
     outcomes,
     settings,
     sql,
@@ -27,7 +28,8 @@ from segmentation import (
     turns,
 )
 from segmentation.errors import FinalError
-from segmentation.feature_snapshot import EVERYONE, Common, Part
+from segmentation.feature_snapshot import Common, Part
+from segmentation.md5_sample import EVERYONE
 from segmentation.settings import Stores
 
 log = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ def build_training_examples(day: dt.date, stores: Stores, config: settings.Train
                 rows[f"{cutoff}"] += batch.num_rows
                 yield batch
             if cutoff == day and len(days) > 1:
-                share = feature_snapshot.md5_below(config.max_rows / max(rows[f"{day}"] * (len(days) - 1), 1))
+                share = md5_sample.below(config.max_rows / max(rows[f"{day}"] * (len(days) - 1), 1))
 
     stream = batches()
     first = next(stream)

@@ -11,10 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from segmentation import engine, history, lake, settings, sql, tables
+from segmentation import engine, history, lake, md5_sample, settings, sql, tables
 from segmentation.settings import Stores
 
-EVERYONE = "g"  # above every MD5
 _AGGREGATES = (tables.PRODUCT_DAYS, tables.PRODUCT_VIEWS)
 # Whose rows are made before the parts, in this order
 _TABLES = ("customers", "bought", "looked", "popular", "alike")
@@ -46,7 +45,7 @@ def build(
         on: `recommend.later` tells what.
     """
     customers = rows_of(stores, known)
-    sample = _md5_below(config.sampled_customers / max(customers, 1))
+    sample = md5_sample.below(config.sampled_customers / max(customers, 1))
     parameters = {**config.model_dump(exclude={"left_out"}), "as_of": as_of, "sample_below": sample}
     session.put(tables.CUSTOMER_FEATURES, lake.existing(stores.lake, tables.CUSTOMER_FEATURES, known))
     session.put(tables.PRODUCTS.table, history.known_then(stores, tables.PRODUCTS.name, known, as_of))
@@ -83,12 +82,3 @@ def _most_of_category(session: engine.Session, config: settings.Recommend) -> in
     is_telling = found["categories"] * config.most_of_category >= config.size
     is_even = (found["largest_share"] or 1) <= config.largest_category_share
     return config.most_of_category if is_telling and is_even else config.size
-
-
-def _md5_below(share: float) -> str:
-    """The hexadecimal text that such a share of all MD5 sums is below.
-
-    >>> _md5_below(0.25), _md5_below(2)
-    ('4000000', 'g')
-    """
-    return EVERYONE if share >= 1 else f"{int(share * 16**7):07x}"

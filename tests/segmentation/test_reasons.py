@@ -1,6 +1,5 @@
 """Reasons in words: the heaviest kinds first, one reason a kind, what is missing told once, nothing personal."""
 
-import doctest
 import re
 
 import numpy as np
@@ -188,7 +187,3 @@ def test_a_feature_that_nobody_found_words_for_is_told_as_the_dictionary_has_it(
     phrase = reasons._phrase(column, "parcels", "parcels", None)
     assert phrase.of(1.0) == "parcels sent in the last 30 days: 1 parcel"
     assert phrase.of(np.nan) == "parcels sent in the last 30 days: none was sent"
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(reasons).failed == 0
